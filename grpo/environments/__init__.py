@@ -1,0 +1,1 @@
+"""Environments: the allow-list, the vector contract and its adapters."""

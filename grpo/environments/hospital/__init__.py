@@ -1,0 +1,1 @@
+"""The hospital: scenarios, simulator, observation, rules and recommendations."""

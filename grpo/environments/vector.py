@@ -1,0 +1,68 @@
+"""The contract between environments and training: N environments stepped in one call.
+
+The hospital and foreign Gymnasium environments both fulfil it; training knows nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+Int64 = NDArray[np.int64]
+
+
+class Transition(NamedTuple):
+    """What one step of N environments gives. Arrays may be reused by the next step: copy to keep.
+
+    Attributes:
+        observations: [N, O] float32, what the next decision sees (after any automatic reset).
+        action_masks: [N, A] bool, allowed next actions; at least one per row.
+        head_rewards: [N, H] float32, discounted inside the step's interval. Head 0 is the mean
+            objective; heads 1..G are the groups' where groups are reward groups, else H = 1.
+        discounts: [N] float32 in [0, 1], gamma, or exp(-beta * elapsed hours).
+        elapsed: [N] float32, hours that passed, or 1 per step.
+        terminated: [N] bool, the episode ended and has no future.
+        truncated: [N] bool, the episode was cut by a time limit.
+        final_observations: [N, O] float32, read only where terminated or truncated.
+        groups: [N] int64, group of the state that was acted in (episode and state groups), -1 when
+            groups are reward groups.
+    """
+
+    observations: Float32
+    action_masks: Bool
+    head_rewards: Float32
+    discounts: Float32
+    elapsed: Float32
+    terminated: Bool
+    truncated: Bool
+    final_observations: Float32
+    groups: Int64
+
+
+class VectorEnvironment(Protocol):
+    """N environments with one observation size, one number of actions and one set of groups."""
+
+    num_envs: int
+    observation_size: int
+    num_actions: int
+    num_heads: int
+    group_labels: tuple[str, ...]
+    discount_rate: float
+    """beta per hour in continuing problems, where rewards are centred; 0 for episodic ones."""
+    total_rewards: Float64
+    """[N, H] undiscounted head rewards since reset: continuing performance is their rate."""
+    clocks: Float64
+    """[N] hours (or steps) since reset."""
+
+    def reset(self, seed: int) -> tuple[Float32, Bool]:
+        """Start all environments anew; return observations [N, O] and action masks [N, A]."""
+        ...
+
+    def step(self, actions: Int64) -> Transition:
+        """Apply one action per environment, [N] int64, each allowed by the last masks."""
+        ...

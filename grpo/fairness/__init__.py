@@ -1,0 +1,1 @@
+"""Outcomes by group, disparities, intervals, and the report made of them."""

@@ -1,0 +1,1 @@
+"""Who belongs to which group: declarative specs and what they mean for an environment."""

@@ -1,0 +1,1 @@
+"""Networks, their normalisation, their inference without torch, and how they are stored."""

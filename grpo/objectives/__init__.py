@@ -1,0 +1,1 @@
+"""The equations: pure functions on tensors. Nothing here trains, draws or stores."""

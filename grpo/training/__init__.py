@@ -1,0 +1,1 @@
+"""Rollouts, updates, the loop, evaluation."""

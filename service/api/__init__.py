@@ -1,0 +1,1 @@
+"""The HTTP endpoints, thin: parse, call one use case, return."""

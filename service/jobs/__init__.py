@@ -1,0 +1,1 @@
+"""Training jobs: their record, its transitions and the bell that announces them."""

@@ -1,0 +1,1 @@
+"""Trained policies: their record and the cache that serves them."""

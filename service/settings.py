@@ -1,0 +1,60 @@
+"""Every setting of the service, read from ``GRPO_*`` variables once, at an entry point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Settings(BaseSettings):
+    """Where the records live, how they are announced, and how much a client may ask for.
+
+    With nothing set the service runs embedded: a SQLite file and a broker made of files, both in
+    ``home``, listening on loopback only.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="GRPO_", extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".grpo"), description="Folder that holds all that the service keeps in files.")
+    database_url: str = Field("", description="SQLAlchemy URL; empty means a SQLite file in home.")
+    broker_url: str = Field("", description="Celery broker URL; empty means a broker of files in home.")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65_535, description="0 takes any free port.")
+    api_key: SecretStr | None = Field(None, description="Bearer key; required to listen beyond loopback.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    worker_concurrency: int = Field(2, ge=1, le=256, description="Trainings at once in one worker process.")
+    lease_seconds: float = Field(30.0, ge=1, le=3600)
+    heartbeat_seconds: float = Field(1.0, ge=0.05, le=600, description="How often a training is looked after.")
+    sweep_seconds: float = Field(1.0, ge=0.05, le=600, description="How often lost bells and workers are looked for.")
+    max_attempts: int = Field(3, ge=1, le=100)
+    max_body_bytes: int = Field(4 * 2**20, ge=1024)
+    max_timesteps: int = Field(200_000_000, ge=1, description="Largest training budget that a client may ask for.")
+    max_patients: int = Field(2_000, ge=1, description="Most waiting patients in one act request.")
+    policy_cache_size: int = Field(32, ge=1, le=10_000)
+
+    @model_validator(mode="after")
+    def _guard_exposure(self) -> Self:
+        if self.host not in LOOPBACK_HOSTS and self.api_key is None:
+            raise ValueError(
+                f"refusing to listen on {self.host!r} without GRPO_API_KEY: set a key, or use 127.0.0.1"
+            )
+        if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
+            raise ValueError("GRPO_API_KEY must have at least 16 characters")
+        if self.heartbeat_seconds * 3 > self.lease_seconds:
+            raise ValueError("heartbeat_seconds must be at most a third of lease_seconds")
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database URL, with the embedded default filled in."""
+        return self.database_url or f"sqlite:///{self.home.absolute() / 'grpo.sqlite'}"
+
+    @property
+    def celery_url(self) -> str:
+        """The broker URL, with the embedded default filled in."""
+        return self.broker_url or "filesystem://"

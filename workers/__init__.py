@@ -1,0 +1,1 @@
+"""Worker processes: claim a job, supervise the training process, recover what was lost."""
