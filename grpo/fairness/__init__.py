@@ -1,1 +1,1 @@
-"""Outcomes by group, disparities, intervals, and the report made of them."""
+"""Outcomes by group with intervals: what was judged, how far apart groups are, how sure we are."""

@@ -1,0 +1,167 @@
+"""Ratios of sums, their contributions by episode, and the bootstrap over whole episodes."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from grpo.errors import InputError, ShapeError
+from grpo.fairness.intervals import (
+    EpisodeBootstrap,
+    expanded_tail,
+    quantile,
+    ratio_of_sums,
+    resampled_quantile,
+    standardised_ratio,
+)
+
+
+def test_a_ratio_of_sums_is_no_mean_of_ratios() -> None:
+    # Sums 4 + 9 = 13 over 2 + 1 = 3 patients: 13/3. The mean of 4/2 and 9/1 would be 11/2.
+    found = ratio_of_sums(np.array([4.0, 9.0]), np.array([2.0, 1.0]))
+    assert found.value == pytest.approx(13 / 3)
+    # z_1 = 13/3 + (4 - 2 * 13/3) / 1.5 = 11/9;  z_2 = 13/3 + (9 - 13/3) / 1.5 = 67/9.
+    assert found.per_episode == pytest.approx([11 / 9, 67 / 9])
+    assert found.per_episode.mean() == pytest.approx(13 / 3)
+
+
+def test_contributions_give_the_standard_error_that_the_jackknife_gives() -> None:
+    generator = np.random.default_rng(3)
+    count = generator.poisson(40, size=200).astype(float)
+    cost = count * generator.gamma(9.0, 1 / 9.0, size=200)
+    n = 200
+    left_out = (cost.sum() - cost) / (count.sum() - count)
+    jackknife = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
+    linear = ratio_of_sums(cost, count).per_episode.std(ddof=1) / np.sqrt(n)
+    # They agree up to terms of order 1/n.
+    assert linear == pytest.approx(jackknife, rel=0.02)
+
+
+def test_standardising_by_hand() -> None:
+    # One episode. Group 0: acuity A costs 30 for 3 patients (10 each), B costs 4 for 2 (2 each).
+    # Group 1: A costs 12 for 1 patient (12), B costs 8 for 8 (1 each). Pooled mix 1/4 A, 3/4 B:
+    # group 0: 10/4 + 3 * 2/4 = 4;  group 1: 12/4 + 3 * 1/4 = 3.75.
+    # Raw: group 0 34/5 = 6.8, group 1 20/9 = 2.2: most of the raw difference is the mix.
+    cost = np.array([[[30.0, 4.0], [12.0, 8.0]]])
+    count = np.array([[[3.0, 2.0], [1.0, 8.0]]])
+    assert standardised_ratio(cost, count, np.array([0.25, 0.75])).value == pytest.approx([4, 3.75])
+
+
+def test_standardising_a_group_with_the_pooled_mix_changes_nothing() -> None:
+    cost = np.array([[[5.0, 6.0]], [[1.0, 12.0]]])
+    count = np.array([[[1.0, 3.0]], [[2.0, 6.0]]])
+    standardised = standardised_ratio(cost, count, np.array([0.25, 0.75]))
+    assert standardised.value == pytest.approx([24 / 12])
+
+
+def test_a_group_without_anybody_has_no_value_and_no_cell_of_share_zero_is_needed() -> None:
+    nobody = ratio_of_sums(np.zeros((3, 2)), np.array([[1.0, 0.0]] * 3))
+    assert nobody.value[0] == 0
+    assert np.isnan(nobody.value[1])
+    cost, count = np.ones((2, 1, 2)), np.array([[[1.0, 0.0]]] * 2)
+    assert np.isnan(standardised_ratio(cost, count, np.array([0.5, 0.5])).value[0])
+    assert standardised_ratio(cost, count, np.array([1.0, 0.0])).value[0] == 1
+
+
+def test_wrong_shapes_are_refused() -> None:
+    with pytest.raises(ShapeError, match="of one shape"):
+        ratio_of_sums(np.zeros(3), np.zeros(2))
+    with pytest.raises(ShapeError, match="mix"):
+        standardised_ratio(np.zeros((2, 1, 3)), np.zeros((2, 1, 3)), np.array([0.5, 0.5]))
+
+
+@pytest.mark.parametrize(("episodes", "t"), [(2, 12.7062), (10, 2.2622), (31, 2.0423)])
+def test_tails_are_as_wide_as_students(episodes: int, t: float) -> None:
+    # t from tables, 97.5%, n - 1 degrees of freedom.
+    expected = NormalDist().cdf(-np.sqrt(episodes / (episodes - 1)) * t)
+    assert expanded_tail(episodes) == pytest.approx(expected, rel=2e-3)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    # 1,000 independent experiments of 16 normal episodes each. A true 95% coverage shows
+    # .95 +- 3 sqrt(.95 * .05 / 1000) = .929 to .971; plain percentiles would show about .92.
+    data = np.random.default_rng(11).normal(2.0, 1.0, size=(16, 1_000))
+    low, high = EpisodeBootstrap.draw(16, seed=5).interval_of_mean(data)
+    covered = ((low <= 2.0) & (high >= 2.0)).mean()
+    assert 0.929 <= covered <= 0.971
+
+
+def test_pairing_removes_the_luck_that_both_arms_share() -> None:
+    generator = np.random.default_rng(2)
+    luck = generator.normal(0, 10.0, size=40)
+    policy, rule = luck + generator.normal(size=40), luck + 1.0
+    bootstrap = EpisodeBootstrap.draw(40, seed=1)
+    low, high = bootstrap.interval(bootstrap.means(policy) - bootstrap.means(rule))
+    # sd of the difference is 1, its standard error 1/sqrt(40): about +-.32 around -1.
+    assert -1.7 < low < -1.0 < -0.3
+    assert high < -0.3
+    alone_low, alone_high = bootstrap.interval_of_mean(policy)
+    assert alone_high - alone_low > 5 * (high - low)
+
+
+def test_an_arm_against_itself_differs_by_exactly_nothing() -> None:
+    bootstrap = EpisodeBootstrap.draw(5, seed=1)
+    values = np.random.default_rng(0).normal(size=5)
+    found = bootstrap.interval(bootstrap.means(values) - bootstrap.means(values))
+    assert [float(limit) for limit in found] == [0, 0]
+
+
+def test_one_seed_gives_one_answer_and_another_seed_another() -> None:
+    data = np.random.default_rng(0).normal(size=9)
+    first, again, other = (EpisodeBootstrap.draw(9, s).interval_of_mean(data) for s in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_every_resample_holds_as_many_episodes_as_there_are() -> None:
+    bootstrap = EpisodeBootstrap.draw(7, seed=3)
+    assert (bootstrap.counts.sum(axis=1) == 7).all()
+    assert bootstrap.resamples == 10_000
+    # Each episode is drawn once on average; the mean over 10,000 has standard error .0093.
+    assert bootstrap.counts.mean(axis=0) == pytest.approx(np.ones(7), abs=0.04)
+
+
+def test_one_episode_has_no_interval() -> None:
+    with pytest.raises(InputError, match="/evaluation/episodes"):
+        EpisodeBootstrap.draw(1, seed=0)
+
+
+def test_a_quantile_is_the_smallest_value_that_enough_do_not_exceed() -> None:
+    assert quantile(np.arange(1.0, 11.0), 0.9) == 9  # 9 of 10 values are at most 9
+    assert quantile(np.arange(1.0, 12.0), 0.9) == 10  # 9/11 = .82 is too few, 10/11 is enough
+    assert quantile(np.array([4.0]), 0.9) == 4
+    assert np.isnan(quantile(np.array([]), 0.9))
+
+
+def test_resampled_quantiles_equal_those_of_patients_copied_one_by_one() -> None:
+    generator = np.random.default_rng(4)
+    episode = generator.integers(6, size=300)
+    values = generator.exponential(size=300).round(2)
+    bootstrap = EpisodeBootstrap.draw(6, seed=8)
+    found = resampled_quantile(values, episode, 0.9, bootstrap)
+    for row in range(0, 2_000, 97):
+        copies = np.repeat(values, bootstrap.counts[row].astype(int)[episode])
+        assert found[row] == quantile(copies, 0.9)
+
+
+def test_resampled_quantiles_lie_near_those_of_many_patients() -> None:
+    generator = np.random.default_rng(4)
+    episode = generator.integers(10, size=20_000)
+    values = generator.exponential(size=20_000)
+    bootstrap = EpisodeBootstrap.draw(10, seed=8)
+    found = resampled_quantile(values, episode, 0.9, bootstrap)
+    for row in range(0, 2_000, 499):
+        copies = np.repeat(values, bootstrap.counts[row].astype(int)[episode])
+        # The grid steps by .1% of patients; at the 90th percentile of an exponential .001 / .1.
+        assert found[row] == pytest.approx(quantile(copies, 0.9), abs=0.021)
+
+
+def test_resampled_quantile_of_nobody_is_not_known() -> None:
+    bootstrap = EpisodeBootstrap.draw(3, seed=8)
+    empty = resampled_quantile(np.array([]), np.array([], np.int64), 0.9, bootstrap)
+    assert np.isnan(empty).all()
+    # All patients came in episode 0: resamples without it hold nobody.
+    some = resampled_quantile(np.array([1.0, 2.0]), np.zeros(2, np.int64), 0.9, bootstrap)
+    assert (np.isnan(some) == (bootstrap.counts[:2_000, 0] == 0)).all()
