@@ -20,20 +20,38 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GRPO_", extra="ignore", frozen=True)
 
-    home: Path = Field(Path(".grpo"), description="Folder that holds all that the service keeps in files.")
-    database_url: str = Field("", description="SQLAlchemy URL; empty means a SQLite file in home.")
-    broker_url: str = Field("", description="Celery broker URL; empty means a broker of files in home.")
+    home: Path = Field(
+        Path(".grpo"), description="Folder that holds all that the service keeps in files."
+    )
+    database_url: str = Field(
+        "",
+        pattern=r"^((sqlite|postgresql)(\+[a-z0-9]+)?://.*)?$",
+        description="sqlite:// or postgresql:// URL; empty means a SQLite file in home.",
+    )
+    broker_url: str = Field(
+        "", description="Celery broker URL; empty means a broker of files in home."
+    )
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535, description="0 takes any free port.")
-    api_key: SecretStr | None = Field(None, description="Bearer key; required to listen beyond loopback.")
+    api_key: SecretStr | None = Field(
+        None, description="Bearer key; required to listen beyond loopback."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    worker_concurrency: int = Field(2, ge=1, le=256, description="Trainings at once in one worker process.")
+    worker_concurrency: int = Field(
+        2, ge=1, le=256, description="Trainings at once in one worker process."
+    )
     lease_seconds: float = Field(30.0, ge=1, le=3600)
-    heartbeat_seconds: float = Field(1.0, ge=0.05, le=600, description="How often a training is looked after.")
-    sweep_seconds: float = Field(1.0, ge=0.05, le=600, description="How often lost bells and workers are looked for.")
+    heartbeat_seconds: float = Field(
+        1.0, ge=0.05, le=600, description="How often a training is looked after."
+    )
+    sweep_seconds: float = Field(
+        1.0, ge=0.05, le=600, description="How often lost bells and workers are looked for."
+    )
     max_attempts: int = Field(3, ge=1, le=100)
     max_body_bytes: int = Field(4 * 2**20, ge=1024)
-    max_timesteps: int = Field(200_000_000, ge=1, description="Largest training budget that a client may ask for.")
+    max_timesteps: int = Field(
+        200_000_000, ge=1, description="Largest training budget that a client may ask for."
+    )
     max_patients: int = Field(2_000, ge=1, description="Most waiting patients in one act request.")
     policy_cache_size: int = Field(32, ge=1, le=10_000)
 
@@ -41,7 +59,8 @@ class Settings(BaseSettings):
     def _guard_exposure(self) -> Self:
         if self.host not in LOOPBACK_HOSTS and self.api_key is None:
             raise ValueError(
-                f"refusing to listen on {self.host!r} without GRPO_API_KEY: set a key, or use 127.0.0.1"
+                f"refusing to listen on {self.host!r} without GRPO_API_KEY: "
+                "set a key, or use 127.0.0.1"
             )
         if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
             raise ValueError("GRPO_API_KEY must have at least 16 characters")
@@ -57,4 +76,17 @@ class Settings(BaseSettings):
     @property
     def celery_url(self) -> str:
         """The broker URL, with the embedded default filled in."""
-        return self.broker_url or "filesystem://"
+        return self.broker_url or "filesystem://localhost/"
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the variables from which another process reads these same settings."""
+        found = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            elif isinstance(value, Path):
+                value = value.absolute()
+            if value is not None:
+                found[f"GRPO_{name.upper()}"] = str(value)
+        return found

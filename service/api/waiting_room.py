@@ -1,0 +1,146 @@
+"""From the body of a live request to the snapshot that the policy is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from grpo.environments.hospital.compiled import STAGE, CompiledScenario
+from grpo.environments.hospital.snapshot import (
+    PatientFacts,
+    Snapshot,
+    WaitingPatient,
+    find_class,
+)
+from grpo.errors import InputError, Issue, shorten
+from service.api.act_bodies import MAX_WAIT_MINUTES, Patient, SnapshotBody
+from service.errors import InvalidRequestError
+
+MAX_ISSUES = 50
+# Where the library's word for a field differs from the body's.
+FIELD_NAMES = {"stay_band": "predicted_stay_band", "attributes": "groups"}
+
+
+def to_snapshot(body: SnapshotBody, compiled: CompiledScenario, max_patients: int) -> Snapshot:
+    """Check a decoded body against the scenario of the policy, and translate it.
+
+    The hour of day is that of ``time`` as written. Attributes that the policy may not see are
+    not looked at.
+
+    Args:
+        body: as decoded; its own fields are in range.
+        compiled: the scenario that the policy was trained on.
+        max_patients: most patients that are accepted.
+
+    Raises:
+        InvalidRequestError: every wrong field is named, up to 50.
+    """
+    if len(body.patients) > max_patients:
+        allowed = f"at most {max_patients} (GRPO_MAX_PATIENTS)"
+        given = str(len(body.patients))
+        raise InvalidRequestError.of([Issue("/patients", "too many patients", given, allowed)])
+    issues = list(_check_pools(body, compiled))
+    patients: list[WaitingPatient] = []
+    seen: set[str] = set()
+    for n, patient in enumerate(body.patients):
+        if patient.id in seen:
+            issues.append(Issue(f"/patients/{n}/id", "stands there twice", shorten(patient.id)))
+        seen.add(patient.id)
+        try:
+            patients.append(_translate(patient, f"/patients/{n}", body.time, compiled))
+        except InputError as error:
+            issues += error.issues
+    if issues:
+        raise InvalidRequestError.of(issues[:MAX_ISSUES])
+    units = {resource.pool: resource for resource in body.resources}
+    return Snapshot(
+        hour_of_day=hour_of_day(body.time),
+        free=tuple(units[name].free for name in compiled.pool_names),
+        capacity=tuple(units[name].capacity for name in compiled.pool_names),
+        patients=tuple(patients),
+    )
+
+
+def hour_of_day(time: datetime) -> float:
+    """Return the hour that the clock on the wall shows, in [0, 24)."""
+    return time.hour + time.minute / 60 + (time.second + time.microsecond / 1e6) / 3600
+
+
+def list_warnings(snapshot: Snapshot, compiled: CompiledScenario) -> list[str]:
+    """Say where the request lies outside of what the policy was trained on."""
+    found = [
+        f"{name}: capacity {now}, but the policy was trained with {trained}"
+        for name, now, trained in zip(
+            compiled.pool_names, snapshot.capacity, compiled.capacity.tolist(), strict=True
+        )
+        if now != trained
+    ]
+    if len(snapshot.patients) > compiled.waiting_room:
+        found.append(
+            f"{len(snapshot.patients)} patients wait, "
+            f"but the policy was trained with at most {compiled.waiting_room}"
+        )
+    return found
+
+
+def _check_pools(body: SnapshotBody, compiled: CompiledScenario) -> Iterator[Issue]:
+    names = ", ".join(compiled.pool_names)
+    seen: set[str] = set()
+    for n, resource in enumerate(body.resources):
+        pointer = f"/resources/{n}/pool"
+        if resource.pool in seen:
+            yield Issue(pointer, "stands there twice", shorten(resource.pool))
+        elif resource.pool not in compiled.pool_names:
+            yield Issue(pointer, "the scenario has no such pool", shorten(resource.pool), names)
+        if resource.free > resource.capacity:
+            yield Issue(
+                f"/resources/{n}/free",
+                "more is free than there is",
+                str(resource.free),
+                f"0 to {resource.capacity}",
+            )
+        seen.add(resource.pool)
+    for name in compiled.pool_names:
+        if name not in seen:
+            yield Issue("/resources", f"the pool {name} is missing", "", names)
+
+
+def _translate(
+    patient: Patient, pointer: str, now: datetime, compiled: CompiledScenario
+) -> WaitingPatient:
+    """Translate one patient; InputError names what is wrong below ``pointer``."""
+    if patient.stage != STAGE:
+        raise InputError.single(
+            f"{pointer}/stage", "the scenario has no such stage", given=patient.stage, allowed=STAGE
+        )
+    wait_hours = _wait_hours(patient, pointer, now)
+    facts = PatientFacts(
+        patient.id, patient.acuity, wait_hours, patient.predicted_stay_band, patient.groups
+    )
+    try:
+        class_index = find_class(compiled, facts, pointer)
+    except InputError as error:
+        raise InputError([_rename(issue, pointer) for issue in error.issues]) from error
+    return WaitingPatient(patient.id, class_index, wait_hours)
+
+
+def _wait_hours(patient: Patient, pointer: str, now: datetime) -> float:
+    if patient.waiting_minutes is not None:
+        return patient.waiting_minutes / 60
+    assert patient.arrived is not None  # noqa: S101 - the model demands one of the two
+    minutes = (now - patient.arrived).total_seconds() / 60
+    if not 0 <= minutes <= MAX_WAIT_MINUTES:
+        raise InputError.single(
+            f"{pointer}/arrived",
+            "lies after time" if minutes < 0 else "lies more than a year before time",
+            given=patient.arrived.isoformat(),
+            allowed=f"at most {now.isoformat()}",
+        )
+    return minutes / 60
+
+
+def _rename(issue: Issue, pointer: str) -> Issue:
+    """Name a field as the body does."""
+    field, slash, rest = issue.pointer.removeprefix(f"{pointer}/").partition("/")
+    name = f"{pointer}/{FIELD_NAMES.get(field, field)}{slash}{rest}"
+    return Issue(name, issue.message, issue.given, issue.allowed)

@@ -1,0 +1,76 @@
+"""The API application: ``create_app(settings)`` builds it, its lifespan connects the parts.
+
+Nothing connects and nothing is read from the environment at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from service.api import catalogue, health, jobs, policies
+from service.api.dependencies import Parts
+from service.api.kernels import KernelWarmup
+from service.api.middleware import RequestMiddleware
+from service.api.openapi import describe
+from service.api.problems import install_handlers
+from service.broker import CeleryJobQueue
+from service.database import Database
+from service.jobs.queue import JobQueue
+from service.policies.cache import PolicyCache
+from service.settings import Settings
+
+DESCRIPTION = """\
+Train group-robust decision policies, compare how groups fare, and ask the policies for decisions.
+
+Submit a job, follow it, then `POST /policy/{id}/act`. Errors are `application/problem+json` with a
+stable `code`. A research and planning tool, not a medical device.
+"""
+
+
+def create_app(settings: Settings, *, queue: JobQueue | None = None) -> FastAPI:
+    """Build the application; it connects when it starts.
+
+    Args:
+        settings: all of them.
+        queue: the bell of jobs; Celery's by default.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = Database(settings)
+        kernels = KernelWarmup(settings)
+        app.state.parts = Parts(
+            settings=settings,
+            database=database,
+            queue=queue or CeleryJobQueue(settings),
+            policies=PolicyCache(database, settings.policy_cache_size),
+            kernels=kernels,
+        )
+        kernels.start()
+        yield
+        database.close()
+
+    app = FastAPI(
+        title="GRPO",
+        summary="Group Robust Policy Optimization as a service",
+        description=DESCRIPTION,
+        version="0.1.0",
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        openapi_tags=[
+            {"name": "jobs", "description": "Training jobs."},
+            {"name": "policies", "description": "Trained policies and their decisions."},
+            {"name": "catalogue", "description": "What a job may name."},
+            {"name": "health", "description": "For load balancers; open without a key."},
+        ],
+    )
+    for part in (jobs, policies, catalogue, health):
+        app.include_router(part.router)
+    install_handlers(app)
+    app.add_middleware(RequestMiddleware, settings=settings)
+    describe(app)
+    return app

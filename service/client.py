@@ -1,0 +1,218 @@
+"""A typed client of the service, over httpx.
+
+Example:
+    with GRPOClient("http://127.0.0.1:8000") as client:
+        job = client.wait(client.submit(config).id, on_progress=lambda job: print(job.progress))
+        decision = client.act(job.policy_id, snapshot)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from grpo.config import TrainConfig
+from service.api.schemas import (
+    Fairness,
+    Iteration,
+    Job,
+    JobList,
+    Metrics,
+    PolicyDetail,
+    PolicyList,
+    PolicySummary,
+    Readiness,
+)
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class ClientIssue:
+    """One field that the service refused."""
+
+    pointer: str
+    message: str
+    given: str = ""
+    allowed: str = ""
+
+
+class GRPOClientError(Exception):
+    """The service refused, failed, or could not be reached.
+
+    Attributes:
+        code: the problem's stable code; ``unreachable`` if there was no answer, ``timeout`` if a
+            wait took too long.
+        status: HTTP status, 0 if there was no answer.
+        detail: what happened, a sentence.
+        issues: the fields concerned.
+        request_id: names the request in the service's log.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        status: int = 0,
+        issues: tuple[ClientIssue, ...] = (),
+        request_id: str = "",
+    ) -> None:
+        self.code, self.detail, self.status = code, detail, status
+        self.issues, self.request_id = issues, request_id
+        super().__init__(f"{code}: {detail}")
+
+    @classmethod
+    def from_response(cls, response: httpx.Response) -> GRPOClientError:
+        """Read a problem; an answer that is none (from a proxy, say) keeps its text."""
+        if "problem+json" not in response.headers.get("content-type", ""):
+            return cls("http_error", response.text[:200], status=response.status_code)
+        problem = response.json()
+        return cls(
+            problem["code"],
+            problem["detail"],
+            status=problem["status"],
+            issues=tuple(ClientIssue(**issue) for issue in problem["errors"]),
+            request_id=problem["request_id"],
+        )
+
+
+class GRPOClient:
+    """Talk to one service. Use as a context manager, or call ``close``."""
+
+    def __init__(
+        self, base_url: str, api_key: str | None = None, *, timeout_seconds: float = 30.0
+    ) -> None:
+        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self.base_url = base_url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.base_url, headers=headers, timeout=timeout_seconds, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"GRPOClient({self.base_url!r})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Send one request; raise GRPOClientError unless the answer is a success."""
+        try:
+            response = self._http.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise GRPOClientError(
+                "unreachable", f"no answer from {self.base_url}: {error or type(error).__name__}"
+            ) from error
+        if response.is_error:
+            raise GRPOClientError.from_response(response)
+        return response
+
+    def _read(self, kind: type[Model], method: str, path: str, **arguments: Any) -> Model:
+        return kind.model_validate_json(self.request(method, path, **arguments).content)
+
+    def submit(self, config: TrainConfig | Mapping[str, Any]) -> Job:
+        """Submit a training job; it is queued and durable when this returns."""
+        body = config.model_dump(mode="json") if isinstance(config, TrainConfig) else dict(config)
+        return self._read(Job, "POST", "/jobs", json=body)
+
+    def job(self, job_id: str) -> Job:
+        """Fetch one job."""
+        return self._read(Job, "GET", f"/jobs/{job_id}")
+
+    def jobs(self, *, limit: int = 50, after: str | None = None) -> JobList:
+        """Fetch a page of jobs, newest first."""
+        params = {"limit": limit} | ({} if after is None else {"after": after})
+        return self._read(JobList, "GET", "/jobs", params=params)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for a job to be cancelled; what is over stays as it is."""
+        return self._read(Job, "POST", f"/jobs/{job_id}/cancel")
+
+    def metrics(self, job_id: str, *, after: int = 0) -> list[Iteration]:
+        """Fetch the iterations later than ``after``, all pages of them."""
+        found: list[Iteration] = []
+        while True:
+            page = self._read(Metrics, "GET", f"/jobs/{job_id}/metrics", params={"after": after})
+            found += page.data
+            after = page.next_after
+            if not page.has_more:
+                return found
+
+    def fairness(self, job_id: str) -> Fairness:
+        """Fetch how groups fare: the judged report once the job has succeeded."""
+        return self._read(Fairness, "GET", f"/jobs/{job_id}/fairness")
+
+    def policies(self) -> list[PolicySummary]:
+        """List the policies, newest first."""
+        return self._read(PolicyList, "GET", "/policy").data
+
+    def policy(self, policy_id: str) -> PolicyDetail:
+        """Fetch one policy by its id or by its job's id."""
+        return self._read(PolicyDetail, "GET", f"/policy/{policy_id}")
+
+    def act(self, policy_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a policy for a decision on a hospital snapshot or an observation."""
+        answer: dict[str, Any] = self.request("POST", f"/policy/{policy_id}/act", json=body).json()
+        return answer
+
+    def environments(self) -> list[dict[str, Any]]:
+        """List the environments that a job may name."""
+        found: list[dict[str, Any]] = self.request("GET", "/environments").json()["data"]
+        return found
+
+    def scenarios(self) -> list[dict[str, Any]]:
+        """List the hospital scenarios that a job may name."""
+        found: list[dict[str, Any]] = self.request("GET", "/scenarios").json()["data"]
+        return found
+
+    def readiness(self) -> Readiness:
+        """Ask whether the service is ready, without raising if it is not."""
+        try:
+            response = self._http.get("/readyz")
+        except httpx.HTTPError as error:
+            raise GRPOClientError("unreachable", f"no answer from {self.base_url}") from error
+        return Readiness.model_validate_json(response.content)
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        on_progress: Callable[[Job], None] | None = None,
+        interval_seconds: float = 0.5,
+        timeout_seconds: float | None = None,
+    ) -> Job:
+        """Poll a job until it is over and return it in its terminal state.
+
+        Args:
+            job_id: which job.
+            on_progress: called with the job after every poll, the last included.
+            interval_seconds: pause between polls.
+            timeout_seconds: give up after this long; never, if not given.
+
+        Raises:
+            GRPOClientError: code ``timeout`` if it took longer than allowed; others as usual.
+        """
+        started = time.monotonic()
+        while True:
+            job = self.job(job_id)
+            if on_progress is not None:
+                on_progress(job)
+            if job.is_over:
+                return job
+            if timeout_seconds is not None and time.monotonic() - started > timeout_seconds:
+                raise GRPOClientError(
+                    "timeout", f"job {job_id} is still {job.status} after {timeout_seconds} s"
+                )
+            time.sleep(interval_seconds)
