@@ -51,13 +51,23 @@ class VectorEnvironment(Protocol):
     observation_size: int
     num_actions: int
     num_heads: int
-    group_labels: tuple[str, ...]
     discount_rate: float
     """beta per hour in continuing problems, where rewards are centred; 0 for episodic ones."""
-    total_rewards: Float64
-    """[N, H] undiscounted head rewards since reset: continuing performance is their rate."""
-    clocks: Float64
-    """[N] hours (or steps) since reset."""
+
+    @property
+    def group_labels(self) -> tuple[str, ...]:
+        """Names of the groups by index; may grow where groups are learned as they appear."""
+        ...
+
+    @property
+    def total_rewards(self) -> Float64:
+        """[N, H] undiscounted head rewards since reset: continuing performance is their rate."""
+        ...
+
+    @property
+    def clocks(self) -> Float64:
+        """[N] hours (or steps) since reset."""
+        ...
 
     def reset(self, seed: int) -> tuple[Float32, Bool]:
         """Start all environments anew; return observations [N, O] and action masks [N, A]."""

@@ -1,0 +1,59 @@
+"""Where scenarios come from: the built-in JSON files, and small queues built by a call.
+
+This module and what it imports need pydantic and numpy only.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from grpo.environments.hospital.compiled import CompiledScenario, compile_scenario
+from grpo.environments.hospital.queue_scenarios import make_queue_scenario
+from grpo.environments.hospital.scenario_model import (
+    Constant,
+    Exponential,
+    Lognormal,
+    LognormalOfLogs,
+    Scenario,
+)
+from grpo.errors import InputError
+
+__all__ = [
+    "CompiledScenario",
+    "Constant",
+    "Exponential",
+    "Lognormal",
+    "LognormalOfLogs",
+    "Scenario",
+    "compile_scenario",
+    "list_scenarios",
+    "load_scenario",
+    "make_queue_scenario",
+]
+
+
+@cache
+def list_scenarios() -> tuple[str, ...]:
+    """Return the names of the built-in scenarios, sorted."""
+    folder = files("grpo.environments.hospital") / "scenarios"
+    names = (entry.name for entry in folder.iterdir())
+    return tuple(sorted(name[: -len(".json")] for name in names if name.endswith(".json")))
+
+
+@cache
+def load_scenario(name: str) -> Scenario:
+    """Return a built-in scenario by name.
+
+    Raises:
+        InputError: at /environment/scenario, where no scenario has that name.
+    """
+    if name not in list_scenarios():
+        raise InputError.single(
+            "/environment/scenario",
+            "no such scenario",
+            given=name,
+            allowed=", ".join(list_scenarios()),
+        )
+    path = files("grpo.environments.hospital") / "scenarios" / f"{name}.json"
+    return Scenario.model_validate_json(path.read_text(encoding="utf-8"))

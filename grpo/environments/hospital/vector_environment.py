@@ -1,0 +1,235 @@
+"""N hospitals stepped in one call: the batched environment that training and replay use."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grpo.environments.hospital.compiled import CompiledScenario
+from grpo.environments.hospital.dispatch_rules import IndexRule, make_rule
+from grpo.environments.hospital.event_loop import (
+    NO_ACTION,
+    NO_RULE,
+    find_forbidden,
+    make_scratch,
+    run_all,
+    start_clocks,
+)
+from grpo.environments.hospital.state import (
+    LIMIT,
+    NOW,
+    ORIGIN,
+    REWARD,
+    STEP_START,
+    TOTAL,
+    Parameters,
+    State,
+    make_parameters,
+    make_state,
+)
+from grpo.environments.vector import Bool, Float32, Float64, Int64, Transition
+from grpo.errors import InputError, ShapeError, SimulationError
+from grpo.seeding import make_seed_sequence
+
+BURN_IN_RULES = ("fcfs", "strict_acuity", "apq", "c_mu")
+BURN_IN_HOURS = (48.0, 72.0)
+NO_CHOICE_HOURS = 10_000.0
+HOURS_PER_DAY = 24.0
+
+
+class HospitalVectorEnvironment:
+    """N independent hospitals on one scenario, event driven in continuous time.
+
+    A step carries out one choice per hospital (start the longest-waiting patient of a class, or
+    hold) and runs each to its own next choice: no time passes after a start while something still
+    fits. Hospitals never terminate. ``reset`` empties all of them, runs each for 48 to 72 hours
+    under a rule drawn for it and begins at a random hour of the day. Hospital i depends on
+    (seed, i) and on its own actions only, not on N.
+
+    Fulfils ``grpo.environments.vector.VectorEnvironment``.
+
+    Args:
+        compiled: the scenario.
+        num_envs: N, at least 1.
+        head_weights: [H, Y] weight of each patient type in each head (see ``build_heads``).
+        half_life_hours: half-life of the discount, > 0.
+        group_labels: names of the groups, heads 1..; for reports only.
+        burn_in: whether hospitals start in a typical state; else empty at midnight.
+        horizon_hours: hours after which a hospital is truncated and stands still; infinity never.
+
+    Raises:
+        ShapeError: head_weights does not fit the scenario.
+    """
+
+    def __init__(
+        self,
+        compiled: CompiledScenario,
+        num_envs: int,
+        head_weights: Float64,
+        *,
+        half_life_hours: float = 24.0,
+        group_labels: tuple[str, ...] = (),
+        burn_in: bool = True,
+        horizon_hours: float = math.inf,
+    ) -> None:
+        if num_envs < 1:
+            raise ShapeError(f"num_envs must be at least 1, not {num_envs}")
+        self.compiled = compiled
+        self.num_envs = num_envs
+        self.observation_size = compiled.observation_size
+        self.num_actions = compiled.num_actions
+        self.num_heads = len(head_weights)
+        self.group_labels = group_labels or tuple(f"group {g}" for g in range(self.num_heads - 1))
+        self.discount_rate = math.log(2) / half_life_hours
+        self.horizon_hours = horizon_hours
+        self._burn_in = burn_in
+        self._parameters = make_parameters(compiled, head_weights, discount_rate=self.discount_rate)
+        rules = [make_rule(name, compiled) for name in BURN_IN_RULES]
+        self._intercepts, self._slopes = stack_rules(rules)
+        self._observations = np.zeros((num_envs, self.observation_size), dtype=np.float32)
+        self._masks = np.zeros((num_envs, self.num_actions), dtype=np.bool_)
+        self._live = np.ones(num_envs, dtype=np.bool_)
+        self._groups = np.full(num_envs, -1, dtype=np.int64)
+        self._no_actions = np.full(num_envs, NO_ACTION, dtype=np.int64)
+        self._no_rules = np.full(num_envs, NO_RULE, dtype=np.int64)
+        self._scratch = make_scratch(self._parameters)
+        self._never = np.zeros(num_envs, dtype=np.bool_)
+        self._state = make_state(compiled, num_envs, self.num_heads, 0)
+
+    @property
+    def state(self) -> State:
+        """The arrays of all hospitals; reading is free, writing is at the reader's risk."""
+        return self._state
+
+    @property
+    def parameters(self) -> Parameters:
+        """The scenario as the kernels see it."""
+        return self._parameters
+
+    @property
+    def total_rewards(self) -> Float64:
+        """[N, H] undiscounted head rewards since reset (a view)."""
+        return self._state.heads[:, :, TOTAL]
+
+    @property
+    def clocks(self) -> Float64:
+        """[N] hours since reset."""
+        clock = self._state.clock
+        return np.asarray(clock[:, NOW] - clock[:, ORIGIN], dtype=np.float64)
+
+    def reset(self, seed: int) -> tuple[Float32, Bool]:
+        """Start all hospitals anew; return observations [N, O] and action masks [N, A].
+
+        Args:
+            seed: 0 <= seed < 2**63.
+
+        Raises:
+            SimulationError: a hospital never has a choice to make.
+        """
+        state = make_state(self.compiled, self.num_envs, self.num_heads, seed)
+        clock = state.clock
+        self._state = state
+        self._live[:] = True
+        if self._burn_in:
+            clock[:, NOW], hours, rules = draw_starts(seed, self.num_envs)
+            start_clocks(state, self._parameters)
+            clock[:, LIMIT] = clock[:, NOW] + hours
+            self._run(self._no_actions, rules)
+            self._live[:] = True
+        else:
+            start_clocks(state, self._parameters)
+        clock[:, LIMIT] = clock[:, NOW] + NO_CHOICE_HOURS
+        self._run(self._no_actions, self._no_rules)
+        self._require_choices()
+        clock[:, ORIGIN] = clock[:, NOW]
+        clock[:, LIMIT] = clock[:, NOW] + self.horizon_hours
+        state.heads[:, :, TOTAL] = 0.0
+        return self._observations, self._masks
+
+    def step(self, actions: Int64) -> Transition:
+        """Carry out one action per hospital; arrays of the result are reused by the next step.
+
+        Args:
+            actions: [N] int64, each allowed by the last masks.
+
+        Raises:
+            ShapeError: actions has other axes.
+            InputError: at /actions/i, for an action that the mask forbids; nothing has changed.
+            SimulationError: a hospital has no more choice to make.
+        """
+        chosen = np.ascontiguousarray(actions, dtype=np.int64)
+        if chosen.shape != (self.num_envs,):
+            raise ShapeError(f"actions must be [{self.num_envs}], not {chosen.shape}")
+        forbidden = int(find_forbidden(chosen, self._masks, self._live))
+        if forbidden >= 0:
+            raise InputError.single(
+                f"/actions/{forbidden}",
+                "the mask forbids this action",
+                given=int(chosen[forbidden]),
+                allowed=", ".join(map(str, np.flatnonzero(self._masks[forbidden]))),
+            )
+        clock = self._state.clock
+        endless = not math.isfinite(self.horizon_hours)
+        if endless:
+            np.add(clock[:, NOW], NO_CHOICE_HOURS, out=clock[:, LIMIT])
+        self._run(chosen, self._no_rules)
+        if endless:
+            self._require_choices()
+        elapsed = clock[:, NOW] - clock[:, STEP_START]
+        return Transition(
+            observations=self._observations,
+            action_masks=self._masks,
+            head_rewards=self._state.heads[:, :, REWARD].astype(np.float32),
+            discounts=np.exp(-self.discount_rate * elapsed).astype(np.float32),
+            elapsed=elapsed.astype(np.float32),
+            terminated=self._never,
+            truncated=self._never if endless else ~self._live,
+            final_observations=self._observations,
+            groups=self._groups,
+        )
+
+    def _require_choices(self) -> None:
+        """Refuse a hospital in which no choice comes up, rather than run it for ever."""
+        if not self._live.all():
+            raise SimulationError(
+                f"hospital {int(self._live.argmin())} had no choice to make in "
+                f"{NO_CHOICE_HOURS:.0f} hours: allow HOLD, more classes or more waiting"
+            )
+
+    def _run(self, actions: Int64, rules: Int64) -> None:
+        """Run every live hospital to its next choice and write observations and masks."""
+        run_all(
+            self._state,
+            self._parameters,
+            actions,
+            rules,
+            self._intercepts,
+            self._slopes,
+            self._live,
+            self._observations,
+            self._masks,
+            self._scratch,
+        )
+
+
+def stack_rules(rules: list[IndexRule]) -> tuple[Float64, Float64]:
+    """Stack index rules to the kernels' tables: intercepts [R, K] and slopes [R, K]."""
+    intercepts = np.array([rule.intercept for rule in rules], dtype=np.float64, order="C")
+    slopes = np.array([rule.slope for rule in rules], dtype=np.float64, order="C")
+    return intercepts, slopes
+
+
+def draw_starts(seed: int, num_envs: int) -> tuple[Float64, Float64, NDArray[np.int64]]:
+    """Draw each hospital's first hour of the day, burn-in hours and burn-in rule.
+
+    Returns:
+        starts [N] in [0, 24), hours [N] of burn-in, rules [N] indices into BURN_IN_RULES.
+        Row i depends on (seed, i) only: rows are drawn from one stream in order.
+    """
+    generator = np.random.Generator(np.random.PCG64(make_seed_sequence(seed, "hospital starts")))
+    u = generator.random((num_envs, 3))
+    low, high = BURN_IN_HOURS
+    rules = np.minimum((u[:, 2] * len(BURN_IN_RULES)).astype(np.int64), len(BURN_IN_RULES) - 1)
+    return u[:, 0] * HOURS_PER_DAY, low + (high - low) * u[:, 1], rules
