@@ -33,7 +33,10 @@ class HospitalEnvironment(FrozenModel):
     )
     hold: bool = Field(True, description="Whether the policy may keep capacity free on purpose.")
     half_life_hours: float = Field(
-        24.0, gt=0, le=10_000, description="Half-life of the training discount; costs are reported undiscounted."
+        24.0,
+        gt=0,
+        le=10_000,
+        description="Half-life of the training discount; costs are reported undiscounted.",
     )
 
 
@@ -60,13 +63,20 @@ class Algorithm(FrozenModel):
     )
     group_target: Literal["standardised", "raw"] = Field(
         "standardised",
-        description="Per patient at the pooled acuity mix, or per patient as they come. Read where groups are patients.",
+        description="Per patient at the pooled acuity mix, or per patient as they come. "
+        "Read where groups are patients.",
     )
-    temperature: float = Field(0.02, gt=0, le=10, description="tau of the soft minimum, in units of the scale S.")
+    temperature: float = Field(
+        0.02, gt=0, le=10, description="tau of the soft minimum, in units of S."
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1)
     anneal_learning_rate: bool = True
-    gamma: float = Field(0.99, ge=0, le=1, description="Discount per step; hospitals use half_life_hours instead.")
-    gae_lambda: float = Field(0.95, ge=0, le=1, description="Trace per step; hospitals use trace_hours instead.")
+    gamma: float = Field(
+        0.99, ge=0, le=1, description="Discount per step; hospitals use half_life_hours."
+    )
+    gae_lambda: float = Field(
+        0.95, ge=0, le=1, description="Trace per step; hospitals use trace_hours."
+    )
     trace_hours: float = Field(12.0, gt=0, le=1000)
     clip_coef: float = Field(0.2, gt=0, le=1)
     vf_coef: float = Field(0.5, ge=0, le=100)
@@ -77,7 +87,9 @@ class Algorithm(FrozenModel):
     num_steps: int = Field(128, ge=2, le=8_192)
     minibatch_size: int = Field(256, ge=2, le=1_048_576)
     update_epochs: int = Field(4, ge=1, le=100)
-    hidden_sizes: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((64, 64), min_length=1, max_length=4)
+    hidden_sizes: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
+        (64, 64), min_length=1, max_length=4
+    )
     start_rule: RuleName | None = Field(
         None, description="Dispatch rule whose index the policy starts from (hospital only)."
     )
@@ -85,7 +97,9 @@ class Algorithm(FrozenModel):
     @model_validator(mode="after")
     def _consistent(self) -> Algorithm:
         if self.method == "mean" and self.group_robustness_weight != 0:
-            raise ValueError("method 'mean' takes no group_robustness_weight: give 0, or method 'softmin'")
+            raise ValueError(
+                "method 'mean' takes no group_robustness_weight: give 0, or method 'softmin'"
+            )
         if self.minibatch_size > self.num_envs * self.num_steps:
             raise ValueError(
                 f"minibatch_size {self.minibatch_size} exceeds num_envs * num_steps = "
@@ -98,7 +112,10 @@ class Budget(FrozenModel):
     """How long to train."""
 
     total_timesteps: int = Field(
-        2_000_000, ge=1, le=MAX_TIMESTEPS, description="Decisions over all environments; rounded up to whole iterations."
+        2_000_000,
+        ge=1,
+        le=MAX_TIMESTEPS,
+        description="Decisions over all environments; rounded up to whole iterations.",
     )
 
 
@@ -106,9 +123,13 @@ class Evaluation(FrozenModel):
     """How the finished policy is judged. Episodes here are independent replications."""
 
     episodes: int = Field(64, ge=2, le=10_000)
-    seed: int = Field(20_001, ge=0, lt=2**63, description="Same seed, same patients: reports of two jobs pair.")
+    seed: int = Field(
+        20_001, ge=0, lt=2**63, description="Same seed, same patients: reports of two jobs pair."
+    )
     warmup_hours: float = Field(72.0, ge=0, le=10_000)
-    horizon_hours: float = Field(336.0, gt=0, le=100_000, description="Judged time after the warm-up.")
+    horizon_hours: float = Field(
+        336.0, gt=0, le=100_000, description="Judged time after the warm-up."
+    )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -117,8 +138,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_envs": 256,
         "num_steps": 128,
         "minibatch_size": 4096,
-        "learning_rate": 3e-4,
-        "ent_coef": 0.003,
+        "learning_rate": 1e-3,
+        "trace_hours": 3.0,
+        "ent_coef": 0.0,
         "start_rule": "c_mu",
     },
 }
@@ -141,7 +163,10 @@ class TrainConfig(FrozenModel):
         if not isinstance(data, dict):
             return data
         environment, algorithm = data.get("environment"), data.get("algorithm", {})
-        kind = environment.get("kind") if isinstance(environment, dict) else getattr(environment, "kind", None)
+        if isinstance(environment, dict):
+            kind = environment.get("kind")
+        else:
+            kind = getattr(environment, "kind", None)
         if not isinstance(algorithm, dict) or not isinstance(kind, str):
             return data
         return {**data, "algorithm": {**PRESETS.get(kind, {}), **algorithm}}

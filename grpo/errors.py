@@ -1,10 +1,9 @@
-"""The errors that the library raises on purpose, in one flat tree.
+"""The errors that the library raises on purpose, in one flat tree under GRPOError.
 
-    GRPOError
-    ├── InputError        input that names its fields: what was given, what is allowed
-    ├── ShapeError        an array whose axes differ from the documented ones
-    ├── ModelError        a stored model that is truncated, altered or of another shape
-    └── SimulationError   a simulation that cannot go on without losing something
+- InputError: input that names its fields, what was given and what is allowed
+- ShapeError: an array whose axes differ from the documented ones
+- ModelError: a stored model that is truncated, altered or of another shape
+- SimulationError: a simulation that cannot go on without losing something
 """
 
 from __future__ import annotations

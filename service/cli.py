@@ -144,12 +144,19 @@ def demo(
     episodes: Annotated[int | None, typer.Option(min=2, help="Judged episodes.")] = None,
 ) -> None:
     """Train two policies for the rural hospital, compare how groups fare, ask for a decision."""
-    from service.demo import DEFAULT_HOME, DEFAULT_TIMESTEPS, run_demo  # noqa: PLC0415 - only here
+    from service.demo import (  # noqa: PLC0415 - only here
+        DEFAULT_EPISODES,
+        DEFAULT_HOME,
+        DEFAULT_TIMESTEPS,
+        run_demo,
+    )
 
     with one_line_errors():
         configure_logging("warning")
         status = run_demo(
-            home=home or DEFAULT_HOME, timesteps=timesteps or DEFAULT_TIMESTEPS, episodes=episodes
+            home=home or DEFAULT_HOME,
+            timesteps=timesteps or DEFAULT_TIMESTEPS,
+            episodes=episodes or DEFAULT_EPISODES,
         )
     raise typer.Exit(status)
 

@@ -24,7 +24,7 @@ class AttributeGroups(FrozenModel):
     attributes: tuple[Label, ...] = Field(
         min_length=1,
         max_length=4,
-        description="Patient attributes that the scenario declares, e.g. age_group; several make a product.",
+        description="Attributes the scenario declares, e.g. age_group; several make a product.",
         examples=[["age_group"]],
     )
 

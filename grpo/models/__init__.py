@@ -1,1 +1,1 @@
-"""Networks, their normalisation, their inference without torch, and how they are stored."""
+"""Networks, their parameters, normalisation, and the policy that is stored and served."""

@@ -1,1 +1,1 @@
-"""The equations: pure functions on tensors. Nothing here trains, draws or stores."""
+"""Equations only: pure functions and small frozen objects, one equation each, with sources."""

@@ -1,0 +1,297 @@
+"""The training loop: collect, judge the groups, combine their advantages, update."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from grpo.config import Algorithm
+from grpo.environments.vector import VectorEnvironment
+from grpo.models.parameters import Float32
+from grpo.objectives.advantages import (
+    Float64,
+    center_rewards,
+    combine_heads,
+    combine_labels,
+    generalized_advantages,
+)
+from grpo.objectives.group_weights import WEIGHT_CAP, RobustMethod, make_method, robust_objective
+from grpo.seeding import derive_seed, make_generator
+from grpo.training.brain import Brain
+from grpo.training.observer import IterationMetrics, TrainingDiverged
+from grpo.training.performance import Performance, PerformanceTracker, explained_variance
+from grpo.training.rollout import Collector, Rollout, flatten_steps
+from grpo.training.scales import SlowScale
+from grpo.training.update import (
+    Batch,
+    UpdateSettings,
+    UpdateStats,
+    make_orders,
+)
+
+RETURN_SCALE_DECAY = 0.9
+ADVANTAGE_SCALE_DECAY = 0.95
+ACTOR_AVERAGE_DECAY = 0.98
+NORMALIZATION_SHARE = 0.1
+
+
+def effective_method(
+    algorithm: Algorithm, num_groups: int | None, *, weight_cap: float = WEIGHT_CAP
+) -> RobustMethod:
+    """Return the method; with one group there is nothing to be robust about, and w is 0.
+
+    Args:
+        algorithm: names the method, w and the temperature.
+        num_groups: None where groups are learned as they appear.
+        weight_cap: largest w that is used.
+    """
+    weight = 0.0 if num_groups == 1 else algorithm.group_robustness_weight
+    return make_method(algorithm.method, weight, temperature=algorithm.temperature, cap=weight_cap)
+
+
+class TrainingLoop:
+    """One training: owns the environments' state and everything measured on the way.
+
+    Attributes:
+        brain: what is trained, in place.
+        averaged_actor: [P] float32, slow average of the actor's parameters, for serving.
+        timesteps: decisions so far.
+        scale: S, the unit of the temperature.
+        seconds_collecting, seconds_updating, seconds_total: wall-clock time so far in
+            environments and inference, in updates, and in whole iterations.
+    """
+
+    def __init__(
+        self,
+        environment: VectorEnvironment,
+        algorithm: Algorithm,
+        brain: Brain,
+        *,
+        seed: int,
+        method: RobustMethod,
+        scale: float | None = None,
+        state_groups: bool = False,
+        warmup_iterations: int = 0,
+    ) -> None:
+        """Reset the environments.
+
+        Args:
+            environment: what is trained on.
+            algorithm: hyperparameters.
+            brain: networks with 1 head, or as many as the environment has if w > 0.
+            seed: of everything random here.
+            method: from ``effective_method``.
+            scale: S; None measures it from the spread of returns.
+            state_groups: labels belong to states, not to episodes.
+            warmup_iterations: first iterations in which only the critic learns.
+        """
+        self.environment, self.algorithm, self.brain = environment, algorithm, brain
+        self._method, self._state_groups = method, state_groups
+        self._warmup = warmup_iterations
+        self._orders_rng = make_generator(seed, "minibatches")
+        self._collector = Collector(
+            environment,
+            brain.learner,
+            brain.normalizer,
+            brain.index,
+            algorithm.num_steps,
+            make_generator(seed, "actions"),
+            derive_seed(seed, "environment"),
+        )
+        self.tracker = PerformanceTracker(environment, state_groups=state_groups)
+        self._settings = UpdateSettings(
+            algorithm.clip_coef, algorithm.vf_coef, algorithm.max_grad_norm, algorithm.target_kl
+        )
+        self.averaged_actor: Float32 = brain.learner.actor_parameters.copy()
+        self._fixed_scale, self._means = scale, (np.inf, -np.inf)
+        self.scale = scale or 1.0
+        self._advantage_scale = SlowScale(ADVANTAGE_SCALE_DECAY)
+        self._iterations, self.timesteps = 0, 0
+        self.seconds_collecting = self.seconds_updating = self.seconds_total = 0.0
+        self._started = time.perf_counter()
+
+    def run_iteration(self, progress: float) -> IterationMetrics:
+        """Collect T steps of N environments and learn from them.
+
+        Args:
+            progress: share of the training that is behind, in [0, 1); anneals the learning rate.
+
+        Raises:
+            TrainingDiverged: a reward, loss or parameter is not finite.
+        """
+        brain, algorithm = self.brain, self.algorithm
+        self._iterations += 1
+        began = time.perf_counter()
+        rollout = self._collector.collect(brain.returns)
+        self.seconds_collecting += time.perf_counter() - began
+        rollout.check_finite(self._iterations)
+        performance = self._judge(rollout)
+        advantages, returns = self._estimate_advantages(rollout, performance)
+        group_weights = self._weigh(performance)
+        combined = self._combine(advantages, rollout, group_weights, performance)
+        explained = explained_variance(rollout.values[..., 0], returns[..., 0])
+        batch = self._make_batch(rollout, combined, returns)
+        rate = algorithm.learning_rate * (1 - progress if algorithm.anneal_learning_rate else 1)
+        orders = make_orders(
+            self._orders_rng,
+            len(batch.actions),
+            algorithm.minibatch_size,
+            algorithm.update_epochs,
+        )
+        update_began = time.perf_counter()
+        stats = brain.learner.update(
+            batch,
+            orders,
+            learning_rate=rate,
+            ent_coef=algorithm.ent_coef,
+            settings=self._settings,
+            update_actor=self._iterations > self._warmup,
+        )
+        self.seconds_updating += time.perf_counter() - update_began
+        self._check_finite(stats)
+        self._average_actor()
+        if progress < NORMALIZATION_SHARE:
+            size = rollout.raw_observations.shape[-1]
+            brain.normalizer.update(rollout.raw_observations.reshape(-1, size))
+        self.timesteps += rollout.actions.size
+        self.seconds_total += time.perf_counter() - began
+        return self._describe(performance, group_weights, stats, explained)
+
+    def _estimate_advantages(
+        self, rollout: Rollout, performance: Performance
+    ) -> tuple[Float32, Float32]:
+        """Return advantages and returns [T, N, H] in natural units."""
+        rewards, beta = rollout.rewards, self.environment.discount_rate
+        if beta > 0:
+            rates = performance.rates[: rewards.shape[-1]]
+            rewards = center_rewards(rewards, rates, rollout.elapsed, beta)
+            traces = np.exp(-rollout.elapsed / np.float32(self.algorithm.trace_hours))
+        else:
+            traces = np.full_like(rollout.discounts, self.algorithm.gae_lambda)
+        advantages = generalized_advantages(
+            rewards=rewards,
+            values=rollout.values,
+            last_values=rollout.last_values,
+            final_values=rollout.final_values,
+            discounts=rollout.discounts,
+            traces=traces,
+            terminated=rollout.terminated,
+            truncated=rollout.truncated,
+        )
+        return advantages, advantages + rollout.values
+
+    def _judge(self, rollout: Rollout) -> Performance:
+        """Record the iteration and estimate J, its error small against the temperature."""
+        self.tracker.record(rollout)
+        target = 0.5 * self.algorithm.temperature * self.scale
+        performance = self.tracker.estimate(target)
+        if self._fixed_scale is None:
+            low, high = self._means
+            mean = performance.mean_return
+            self._means = (min(low, mean), max(high, mean))
+            spread = max(self.tracker.first_spread, self._means[1] - self._means[0])
+            self.scale = spread if spread > 0 else 1.0
+        return performance
+
+    def _weigh(self, performance: Performance) -> Float64:
+        """Return q [G]; groups never seen get nothing."""
+        seen = performance.seen
+        weights = np.zeros(len(seen))
+        if seen.any():
+            weights[seen] = self._method.weights(
+                performance.returns[seen], performance.errors[seen], self.scale
+            )
+        return weights
+
+    def _combine(
+        self,
+        advantages: Float32,
+        rollout: Rollout,
+        group_weights: Float64,
+        performance: Performance,
+    ) -> Float32:
+        """Return the one advantage [T, N] of PPO, centred and in units of its slow scale."""
+        weight = self._method.weight
+        if weight > 0 and self.environment.num_heads > 1:
+            combined = combine_heads(advantages, weight, group_weights)
+        else:
+            combined = combine_labels(
+                advantages[..., 0], rollout.groups, weight, group_weights, performance.shares
+            )
+        centred = combined - combined.mean(dtype=np.float64)
+        spread = float(np.sqrt(np.square(centred).mean(dtype=np.float64)))
+        scale = max(self._advantage_scale.follow(spread), 1e-8)
+        return np.asarray(centred / scale, dtype=np.float32)
+
+    def _make_batch(self, rollout: Rollout, combined: Float32, returns: Float32) -> Batch:
+        """Flatten the rollout; move the return scales and keep the critic's values by it."""
+        factor, shift = self.brain.returns.follow(returns, RETURN_SCALE_DECAY)
+        self.brain.learner.rescale_values(factor, shift)
+        targets = self.brain.returns.normalize(returns)
+        features = rollout.index_features
+        return Batch(
+            flatten_steps(rollout.observations),
+            None if features is None else flatten_steps(features),
+            flatten_steps(rollout.action_masks),
+            rollout.actions.reshape(-1),
+            rollout.log_probs.reshape(-1),
+            combined.reshape(-1),
+            flatten_steps(targets),
+        )
+
+    def _check_finite(self, stats: UpdateStats) -> None:
+        """Refuse losses and parameters that are not finite.
+
+        Raises:
+            TrainingDiverged: names the iteration.
+        """
+        numbers = (stats.policy_loss, stats.value_loss, stats.entropy, stats.approx_kl)
+        learner = self.brain.learner
+        arrays = (numbers, learner.actor_parameters, learner.critic_parameters)
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise TrainingDiverged(
+                f"training diverged in iteration {self._iterations}: policy loss "
+                f"{stats.policy_loss}, value loss {stats.value_loss}, KL {stats.approx_kl}"
+            )
+
+    def _average_actor(self) -> None:
+        """Move the slow average of the actor's parameters, faster while there are few of them."""
+        decay = min(ACTOR_AVERAGE_DECAY, self._iterations / (self._iterations + 9.0))
+        step = np.float32(1 - decay)
+        self.averaged_actor += step * (self.brain.learner.actor_parameters - self.averaged_actor)
+
+    def _describe(
+        self,
+        performance: Performance,
+        group_weights: Float64,
+        stats: UpdateStats,
+        explained_variance: float,
+    ) -> IterationMetrics:
+        """Return the iteration's metrics."""
+        seconds = time.perf_counter() - self._started
+        labels = np.array(self.environment.group_labels, dtype=object)
+        seen = performance.seen
+        returns = performance.returns[seen]
+        mean_return = performance.mean_return
+        worst = float(returns.min()) if len(returns) else mean_return
+        best = float(returns.max()) if len(returns) else mean_return
+        return IterationMetrics(
+            iteration=self._iterations,
+            timesteps=self.timesteps,
+            seconds=seconds,
+            steps_per_second=self.timesteps / max(seconds, 1e-9),
+            mean_return=mean_return,
+            group_returns=dict(zip(labels[seen], returns.tolist(), strict=True)),
+            group_weights=dict(zip(labels[seen], group_weights[seen].tolist(), strict=True)),
+            worst_group_return=worst,
+            return_gap=best - worst,
+            objective=robust_objective(mean_return, returns, self._method.weight),
+            policy_loss=stats.policy_loss,
+            value_loss=stats.value_loss,
+            entropy=stats.entropy,
+            approx_kl=stats.approx_kl,
+            clip_fraction=stats.clip_fraction,
+            explained_variance=explained_variance,
+            episodes=len(self.tracker.episodes),
+        )

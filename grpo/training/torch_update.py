@@ -1,0 +1,145 @@
+"""PPO's update by autograd: the reference of the hand-written one, and the accelerator's path."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from grpo.models.actor_critic import ActorCritic
+from grpo.models.parameters import Float32, Int64, NetworkShape
+from grpo.objectives.surrogate import clipped_surrogate, squared_error
+from grpo.training.update import Batch, UpdateSettings, UpdateStats
+
+
+class TorchLearner:
+    """The learner in torch; see ``Learner``."""
+
+    def __init__(
+        self, shape: NetworkShape, actor: Float32, critic: Float32, *, device: str = "cpu"
+    ) -> None:
+        """Copy the two vectors to the device."""
+        self.shape = shape
+        self.device = torch.device(device)
+        self.network = ActorCritic(shape, actor, critic, device=device)
+        make = torch.optim.Adam
+        self._actor_optimizer = make(self.network.actor.parameters(), lr=1.0, eps=1e-5)
+        self._critic_optimizer = make(self.network.critic.parameters(), lr=1.0, eps=1e-5)
+
+    @property
+    def actor_parameters(self) -> Float32:
+        """[P] float32, a copy."""
+        return self.network.actor.flat.detach().cpu().numpy().copy()
+
+    @property
+    def critic_parameters(self) -> Float32:
+        """[Q] float32, a copy."""
+        return self.network.critic.flat.detach().cpu().numpy().copy()
+
+    def _send(self, array: np.ndarray) -> Tensor:
+        """Return the array as a tensor on the device."""
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def _index_features(self, features: Float32 | None, rows: int) -> Tensor:
+        """Return index features, zeros where there are none."""
+        if features is None:
+            return torch.zeros(rows, self.shape.num_actions, device=self.device)
+        return self._send(features)
+
+    @torch.no_grad()
+    def compute_logits(self, observations: Float32, index_features: Float32 | None) -> Float32:
+        """Return logits [B, A] of normalised observations."""
+        features = self._index_features(index_features, len(observations))
+        logits: Tensor = self.network.actor(self._send(observations), features)
+        return logits.cpu().numpy()
+
+    @torch.no_grad()
+    def compute_values(self, observations: Float32) -> Float32:
+        """Return values [B, H] in units of the heads' scales."""
+        values: Tensor = self.network.critic(self._send(observations))
+        return values.cpu().numpy()
+
+    @torch.no_grad()
+    def rescale_values(self, factor: Float32, shift: Float32) -> None:
+        """Change the critic's last layer so that it returns ``factor · values + shift``."""
+        tensors, last = self.network.critic.tensors(), len(self.shape.hidden_sizes)
+        tensors[f"critic.{last}.weight"].mul_(self._send(factor))
+        tensors[f"critic.{last}.bias"].mul_(self._send(factor)).add_(self._send(shift))
+
+    def update(
+        self,
+        batch: Batch,
+        orders: list[list[Int64]],
+        *,
+        learning_rate: float,
+        ent_coef: float,
+        settings: UpdateSettings,
+        update_actor: bool = True,
+    ) -> UpdateStats:
+        """Run PPO's epochs; the actor stops after an epoch beyond the target KL."""
+        data = [
+            self._send(batch.observations),
+            self._index_features(batch.index_features, len(batch.actions)),
+            *map(self._send, (batch.action_masks, batch.actions, batch.log_probs)),
+            *map(self._send, (batch.advantages, batch.returns)),
+        ]
+        actor = torch.zeros(4)
+        value_loss, epochs, stopped = 0.0, 0, not update_actor
+        for order in orders:
+            sums, value_loss = torch.zeros(4), 0.0
+            for rows in order:
+                minibatch = [item[self._send(rows)] for item in data]
+                share = len(rows) / len(batch.actions)
+                if not stopped:
+                    parts = self._step_actor(minibatch, learning_rate, ent_coef, settings)
+                    sums += torch.stack(parts) * share
+                value_loss += share * self._step_critic(minibatch, learning_rate, settings)
+            if not stopped:
+                actor, epochs = sums, epochs + 1
+                stopped = settings.target_kl is not None and float(sums[2]) > settings.target_kl
+        policy_loss, entropy, kl, clipped = (float(item) for item in actor)
+        return UpdateStats(policy_loss, value_loss, entropy, kl, clipped, epochs)
+
+    def _step_actor(
+        self,
+        minibatch: list[Tensor],
+        learning_rate: float,
+        ent_coef: float,
+        settings: UpdateSettings,
+    ) -> list[Tensor]:
+        """Step the actor; return policy loss, entropy, KL and clip fraction."""
+        observations, features, masks, actions, old_log_probs, advantages, _ = minibatch
+        parts = clipped_surrogate(
+            self.network.actor(observations, features),
+            masks,
+            actions,
+            old_log_probs,
+            advantages,
+            clip_coef=settings.clip_coef,
+            ent_coef=ent_coef,
+        )
+        self._step(self._actor_optimizer, parts.loss, learning_rate, settings)
+        return [part.detach().cpu() for part in parts[1:]]
+
+    def _step_critic(
+        self, minibatch: list[Tensor], learning_rate: float, settings: UpdateSettings
+    ) -> float:
+        """Step the critic; return its loss."""
+        error = squared_error(self.network.critic(minibatch[0]), minibatch[-1])
+        self._step(self._critic_optimizer, settings.vf_coef * error, learning_rate, settings)
+        return float(error.detach())
+
+    def _step(
+        self,
+        optimizer: torch.optim.Optimizer,
+        loss: Tensor,
+        learning_rate: float,
+        settings: UpdateSettings,
+    ) -> None:
+        """Backpropagate, clip, and make one optimiser step."""
+        group = optimizer.param_groups[0]
+        group["lr"] = learning_rate
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(group["params"], settings.max_grad_norm)
+        optimizer.step()

@@ -1,0 +1,240 @@
+"""The hand-written update against autograd, and against itself on several threads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from grpo.models.parameters import (
+    NetworkShape,
+    initialise_actor,
+    initialise_critic,
+    named_views,
+)
+from grpo.objectives.surrogate import clipped_surrogate
+from grpo.training.fused_update import CHUNK, FusedLearner
+from grpo.training.kernels import sample_actions, surrogate_gradient
+from grpo.training.torch_update import TorchLearner
+from grpo.training.update import Batch, UpdateSettings, make_learner, make_orders
+
+SETTINGS = UpdateSettings(clip_coef=0.2, vf_coef=0.5, max_grad_norm=0.5, target_kl=None)
+
+
+def make_shape(hidden: tuple[int, ...] = (16, 24), num_heads: int = 3) -> Any:
+    return NetworkShape(7, hidden, 5, num_heads)
+
+
+def make_batch(shape: NetworkShape, samples: int, *, features: bool = True, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    masks = rng.random((samples, shape.num_actions)) < 0.6
+    actions = rng.integers(0, shape.num_actions, samples)
+    masks[np.arange(samples), actions] = True
+    normal = rng.standard_normal
+
+    def draw(*size: Any) -> Any:
+        return normal(size).astype(np.float32)
+
+    return Batch(
+        draw(samples, shape.observation_size),
+        np.abs(draw(samples, shape.num_actions)) if features else None,
+        masks,
+        actions,
+        np.log(rng.uniform(0.1, 0.9, samples)).astype(np.float32),
+        draw(samples),
+        draw(samples, shape.num_heads),
+    )
+
+
+def make_parameters(shape: NetworkShape, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    actor, critic = initialise_actor(shape, rng), initialise_critic(shape, rng)
+    actor += 0.3 * rng.standard_normal(len(actor)).astype(np.float32)
+    return actor, critic
+
+
+def make_pair(shape: NetworkShape) -> Any:
+    actor, critic = make_parameters(shape)
+    return FusedLearner(shape, actor, critic), TorchLearner(shape, actor, critic)
+
+
+def test_surrogate_gradient_equals_autograd() -> None:
+    shape = make_shape()
+    batch = make_batch(shape, 300)
+    logits = np.random.default_rng(4).standard_normal((300, 5)).astype(np.float32)
+    reference = torch.from_numpy(logits.copy()).requires_grad_()
+    parts = clipped_surrogate(
+        reference,
+        torch.from_numpy(batch.action_masks),
+        torch.from_numpy(batch.actions),
+        torch.from_numpy(batch.log_probs),
+        torch.from_numpy(batch.advantages),
+        clip_coef=0.2,
+        ent_coef=0.01,
+    )
+    torch.autograd.backward(parts.loss)
+    assert reference.grad is not None
+    statistics = np.zeros(4)
+    surrogate_gradient(
+        logits,
+        np.arange(300),
+        batch.action_masks,
+        batch.actions,
+        batch.log_probs,
+        batch.advantages,
+        0.2,
+        0.01,
+        1 / 300,
+        statistics,
+    )
+    assert np.abs(logits - reference.grad.numpy()).max() < 1e-7
+    expected = [-float(parts.policy_loss.detach()), *(float(part.detach()) for part in parts[2:])]
+    assert statistics / 300 == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("hidden", [(8,), (16, 24), (8, 8, 8)])
+@pytest.mark.parametrize("features", [True, False])
+def test_actor_gradient_through_all_layers_equals_autograd(
+    hidden: tuple[int, ...], features: bool
+) -> None:
+    shape = make_shape(hidden)
+    fused, reference = make_pair(shape)
+    samples = CHUNK + 100  # more than one chunk
+    batch = make_batch(shape, samples, features=features)
+    for start in (0, CHUNK):
+        rows = np.arange(start, min(start + CHUNK, samples))
+        fused._add_actor_gradient(batch, rows, 0.2, 0.01, 1 / samples, np.zeros(4))
+    loss = clipped_surrogate(
+        reference.network.actor(
+            torch.from_numpy(batch.observations),
+            reference._index_features(batch.index_features, samples),
+        ),
+        torch.from_numpy(batch.action_masks),
+        torch.from_numpy(batch.actions),
+        torch.from_numpy(batch.log_probs),
+        torch.from_numpy(batch.advantages),
+        clip_coef=0.2,
+        ent_coef=0.01,
+    ).loss
+    torch.autograd.backward(loss)
+    gradient = reference.network.actor.flat.grad
+    assert gradient is not None
+    expected = gradient.numpy()
+    assert np.abs(fused._actor.gradient - expected).max() < 1e-6 * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("target_kl", [None, 1e-4])
+def test_whole_update_agrees_with_the_torch_reference(target_kl: float | None) -> None:
+    shape = make_shape()
+    fused, reference = make_pair(shape)
+    batch = make_batch(shape, 600)
+    logits = fused.compute_logits(batch.observations, batch.index_features).copy()
+    drawn, log_probs = np.empty(600, dtype=np.int64), np.empty(600, dtype=np.float32)
+    sample_actions(
+        logits, batch.action_masks, np.random.default_rng(0).random(600), drawn, log_probs
+    )
+    batch = replace(batch, actions=drawn, log_probs=log_probs)
+    settings = replace(SETTINGS, target_kl=target_kl)
+    orders = make_orders(np.random.default_rng(1), 600, 200, 3)
+    kwargs = {"learning_rate": 1e-3, "ent_coef": 0.01, "settings": settings}
+    stats = fused.update(batch, orders, **kwargs)
+    expected = reference.update(batch, orders, **kwargs)
+    assert np.abs(fused.actor_parameters - reference.actor_parameters).max() < 2e-5
+    assert np.abs(fused.critic_parameters - reference.critic_parameters).max() < 2e-5
+    assert stats.epochs == expected.epochs
+    assert (stats.epochs < 3) is (target_kl is not None)
+    for name in ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction"):
+        assert getattr(stats, name) == pytest.approx(getattr(expected, name), rel=1e-3, abs=1e-5)
+
+
+def test_number_of_threads_does_not_change_a_bit() -> None:
+    shape = make_shape()
+    actor, critic = make_parameters(shape)
+    batch = make_batch(shape, 3000)
+    results = []
+    for num_threads in (1, 2):
+        learner = FusedLearner(shape, actor, critic, num_threads=num_threads)
+        orders = make_orders(np.random.default_rng(1), 3000, 1500, 4)
+        learner.update(batch, orders, learning_rate=1e-3, ent_coef=0.01, settings=SETTINGS)
+        results.append((learner.actor_parameters.copy(), learner.critic_parameters.copy()))
+    assert np.array_equal(results[0][0], results[1][0])
+    assert np.array_equal(results[0][1], results[1][1])
+
+
+def test_critic_alone_leaves_the_actor_as_it_is() -> None:
+    shape = make_shape()
+    for learner in make_pair(shape):
+        before = learner.actor_parameters.copy()
+        orders = make_orders(np.random.default_rng(1), 200, 100, 1)
+        learner.update(
+            make_batch(shape, 200),
+            orders,
+            learning_rate=1e-2,
+            ent_coef=0.0,
+            settings=SETTINGS,
+            update_actor=False,
+        )
+        assert np.array_equal(before, learner.actor_parameters)
+
+
+def test_rescaling_changes_values_as_asked() -> None:
+    shape = make_shape()
+    observations = make_batch(shape, 50).observations
+    factor, shift = np.array([2, 0.5, 1], dtype=np.float32), np.array([0, 1, -3], dtype=np.float32)
+    for learner in make_pair(shape):
+        before = learner.compute_values(observations).copy()
+        learner.rescale_values(factor, shift)
+        after = learner.compute_values(observations)
+        assert np.abs(after - (factor * before + shift)).max() < 1e-5
+
+
+def test_both_learners_compute_the_same_logits_and_values() -> None:
+    shape = make_shape()
+    fused, reference = make_pair(shape)
+    batch = make_batch(shape, 2 * CHUNK + 1)
+    ours = fused.compute_logits(batch.observations, batch.index_features)
+    theirs = reference.compute_logits(batch.observations, batch.index_features)
+    assert np.abs(ours - theirs).max() < 1e-5
+    values = fused.compute_values(batch.observations)
+    assert np.abs(values - reference.compute_values(batch.observations)).max() < 1e-5
+
+
+def test_minibatches_of_an_epoch_hold_every_row_once() -> None:
+    orders = make_orders(np.random.default_rng(0), 1000, 300, 2)
+    assert [len(order) for order in orders] == [3, 3]
+    for order in orders:
+        assert sorted(np.concatenate(order).tolist()) == list(range(1000))
+
+
+def test_actions_are_drawn_with_the_masked_softmax_probabilities() -> None:
+    draws = 40_000
+    logits = np.tile(np.array([0.0, 1.0, 9.0, -1.0], dtype=np.float32), (draws, 1))
+    masks = np.tile(np.array([True, True, False, True]), (draws, 1))
+    actions, log_probs = np.empty(draws, dtype=np.int64), np.empty(draws, dtype=np.float32)
+    sample_actions(logits, masks, np.random.default_rng(0).random(draws), actions, log_probs)
+    powers = np.array([1.0, np.e, 0.0, 1 / np.e])
+    probs = powers / powers.sum()
+    shares = np.bincount(actions, minlength=4) / draws
+    assert np.abs(shares - probs).max() < 4 * np.sqrt(0.25 / draws)
+    assert np.exp(log_probs) == pytest.approx(probs[actions], rel=1e-5)
+
+
+def test_other_devices_get_the_torch_learner() -> None:
+    shape = make_shape()
+    actor, critic = make_parameters(shape)
+    assert isinstance(make_learner(shape, actor, critic), FusedLearner)
+    assert isinstance(make_learner(shape, actor, critic, device="meta"), TorchLearner)
+
+
+def test_index_slope_is_part_of_the_actor() -> None:
+    shape = make_shape()
+    fused, _ = make_pair(shape)
+    views = named_views(shape.actor_entries, fused.actor_parameters)
+    views["index.slope"][...] = 2.0
+    batch = make_batch(shape, 10)
+    without = fused.compute_logits(batch.observations, None).copy()
+    with_features = fused.compute_logits(batch.observations, batch.index_features)
+    assert with_features == pytest.approx(without + 2.0 * batch.index_features, abs=1e-5)
