@@ -244,7 +244,7 @@ def test_the_waiting_room_is_one_that_the_service_decides_on(
 
 
 def test_the_two_trainings_differ_in_their_weight_alone() -> None:
-    robust, plain = make_demo_config(0.5, 10), make_demo_config(0.0, 10)
+    robust, plain = make_demo_config(0.5, 10, 4), make_demo_config(0.0, 10, 4)
     assert robust.pop("algorithm") == {"group_robustness_weight": 0.5}
     assert plain.pop("algorithm") == {"group_robustness_weight": 0.0}
     assert robust == plain
@@ -316,7 +316,7 @@ def test_where_nothing_can_move_jobs_are_lines(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("service.progress.LINE_SECONDS", 0.0)
     client: Any = FakeClient([{}, {}, SUCCEEDED])
     file = io.StringIO()
-    jobs = {"weight 0": client.submit(make_demo_config(0.0, 10))}
+    jobs = {"weight 0": client.submit(make_demo_config(0.0, 10, 4))}
     finished = follow_jobs(client, jobs, Console(file=file, width=110))
     assert finished["weight 0"].status == "succeeded"
     lines = file.getvalue().splitlines()
