@@ -1,0 +1,1 @@
+"""Exact answers by linear programming: what a group-robust policy can reach at best."""
