@@ -80,9 +80,12 @@ def compare_reports(
         worst = [np.full(1 + bootstrap.resamples, np.nan)] * 2
     else:
         worst = [extreme(table, axis=1) for table in shared]
+    weight = report.provenance.group_robustness_weight
+    mixed = [(1 - weight) * e[:, 0] + weight * w for e, w in zip(everybody, worst, strict=True)]
     comparison = Comparison(
         label=label,
         against=against_label,
+        weight=weight,
         judged_by=report.provenance.judged_by,
         everybody=difference(everybody[0][:, 0], everybody[1][:, 0]),
         groups={
@@ -91,6 +94,7 @@ def compare_reports(
         },
         worst_group=difference(*worst),
         gap=difference(*map(gap, shared)),
+        objective=difference(*mixed),
         statements=(),
     )
     return comparison.model_copy(update={"statements": tuple(_describe(comparison, against))})
@@ -163,7 +167,13 @@ def _describe(found: Comparison, against: FairnessReport) -> list[str]:
             of=None if worst is None else theirs[worst][found.judged_by].value,
         )
     )
-    return said + _describe_gaps(found, against.policy.gap)
+    said += _describe_gaps(found, against.policy.gap)
+    if found.weight > 0 and found.objective.value is not None:
+        subject = (
+            f"{1 - found.weight:.2g} everybody + {found.weight:.2g} worst group, the objective"
+        )
+        said.append(describe_difference(subject, found.against, found.objective))
+    return said
 
 
 def _describe_gaps(found: Comparison, baseline: Gap) -> list[str]:

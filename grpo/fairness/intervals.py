@@ -163,10 +163,6 @@ class EpisodeBootstrap:
         low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
         return low, high
 
-    def interval_of_mean(self, per_episode: Float64) -> tuple[Float64, Float64]:
-        """Interval for the mean over episodes of [E, ...]; low and high [...]."""
-        return self.interval(self.means(per_episode))
-
 
 def quantile(values: Float64, level: float) -> float:
     """Return the smallest value that at least the share ``level`` does not exceed; NaN for none.

@@ -235,13 +235,18 @@ class Comparison(FrozenModel):
         groups: difference of the judged value by group.
         worst_group: difference of the worst group's judged value, whichever group that is.
         gap: difference of the gaps.
+        weight: w of the first policy's training.
+        objective: difference of ``(1 - w) everybody + w worst group``, which that training was
+            to make better.
     """
 
     label: str
     against: str
+    weight: float
     judged_by: MetricName
     everybody: Value
     groups: dict[str, Value]
     worst_group: Value
     gap: Value
+    objective: Value
     statements: tuple[str, ...]

@@ -11,8 +11,9 @@ import pytest
 
 from grpo.environments.hospital.recommend import recommend
 from grpo.environments.hospital.scenario import CompiledScenario
-from grpo.environments.hospital.snapshot import Snapshot, snapshot_of
+from grpo.environments.hospital.snapshot import Snapshot, seed_of, snapshot_of
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
+from service.api.example_scenario import SCENARIO
 from service.database import Database
 from tests.service.support import HOSPITAL_JOB, Stored, compile_job, store_policy
 
@@ -42,13 +43,19 @@ def to_body(snapshot: Snapshot, compiled: CompiledScenario) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("scenario", ["rural_hospital", "urban_hospital"])
+@pytest.mark.parametrize(
+    "scenario",
+    ["rural_hospital", "urban_hospital", "pediatric_hospital", SCENARIO],
+    ids=["rural", "urban", "pediatric", "inline"],
+)
 def test_replayed_states_get_the_simulators_actions(
-    api: httpx.Client, records: Database, scenario: str
+    api: httpx.Client, records: Database, scenario: str | dict[str, Any]
 ) -> None:
     body = HOSPITAL_JOB | {"environment": {"kind": "hospital", "scenario": scenario}}
     stored: Stored = store_policy(records, body, seed=21)
     compiled, policy = compile_job(stored.config), stored.policy
+    shown = api.get(f"/policy/{stored.policy_id}").json()["environment"]
+    assert shown == (scenario if isinstance(scenario, str) else scenario["name"])
     num_envs, steps = 4, 60
     environment = HospitalVectorEnvironment(compiled, num_envs, np.ones((1, compiled.num_types)))
     observations, masks = environment.reset(7)
@@ -57,9 +64,8 @@ def test_replayed_states_get_the_simulators_actions(
         actions = policy.act(observations, masks)
         for i in range(num_envs):
             snapshot = snapshot_of(environment, i)
-            answer = api.post(
-                f"/policy/{stored.policy_id}/act", json=to_body(snapshot, compiled)
-            ).json()
+            room = to_body(snapshot, compiled) | {"options": {"choice": "most_likely"}}
+            answer = api.post(f"/policy/{stored.policy_id}/act", json=room).json()
             expected = recommend(policy, compiled, snapshot)
             told = [compiled.class_labels.index(a["class"]) for a in answer["assignments"]]
             if answer["hold"] is not None:
@@ -74,3 +80,32 @@ def test_replayed_states_get_the_simulators_actions(
         observations, masks = transition.observations, transition.action_masks
     assert compared == num_envs * steps
     assert held < compared  # the policy does start patients
+
+
+def test_a_policy_that_is_judged_by_drawing_is_served_by_drawing(
+    api: httpx.Client, records: Database
+) -> None:
+    """Over HTTP come the actions that the simulator's own draws give, and not the argmax always."""
+    stored: Stored = store_policy(records, HOSPITAL_JOB, seed=22)
+    compiled, policy = compile_job(stored.config), stored.policy
+    assert policy.sharpness != "greedy"
+    environment = HospitalVectorEnvironment(compiled, 8, np.ones((1, compiled.num_types)))
+    observations, masks = environment.reset(3)
+    differ = 0
+    for step in range(15):
+        for i in range(8):
+            snapshot = snapshot_of(environment, i)
+            room = to_body(snapshot, compiled)
+            seeded = room | {"options": {"seed": step}}
+            for body, seed in ((room, seed_of(snapshot)), (seeded, step)):
+                answer = api.post(f"/policy/{stored.policy_id}/act", json=body).json()
+                rng = np.random.default_rng(seed)
+                expected = recommend(policy, compiled, snapshot, rng=rng)
+                told = [compiled.class_labels.index(a["class"]) for a in answer["assignments"]]
+                told += [compiled.hold_action] if answer["hold"] is not None else []
+                assert answer["choice"] == "drawn"
+                assert tuple(told) == expected.actions
+                differ += expected.actions != recommend(policy, compiled, snapshot).actions
+        transition = environment.step(policy.act(observations, masks, np.random.default_rng(step)))
+        observations, masks = transition.observations, transition.action_masks
+    assert differ > 0

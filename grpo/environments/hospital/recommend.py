@@ -94,18 +94,20 @@ def recommend(
     snapshot: Snapshot,
     *,
     max_assignments: int | None = None,
+    rng: np.random.Generator | None = None,
 ) -> Recommendation:
     """Ask a policy whom to start, again and again, until it holds or nothing more fits.
 
-    Each turn writes the observation of what is left, masks what does not fit, takes the most
-    probable action, and takes the patient and all his needs out. The same snapshot always gets
-    the same answer, and, but for ``max_assignments``, the one the simulator would get.
+    Each turn writes the observation of what is left, masks what does not fit, chooses, and takes
+    the patient and all his needs out: the turns that the simulator takes from the same state.
 
     Args:
         policy: gives probabilities.
         compiled: the scenario that the policy was trained on.
         snapshot: the hospital now.
         max_assignments: stop after so many; None for no limit.
+        rng: draws each action from the policy's probabilities, as validation and reports do; the
+            same state of it gives the same answer. None takes the most probable action.
     """
     room = _Room(compiled, snapshot)
     assignments: list[Assignment] = []
@@ -116,7 +118,7 @@ def recommend(
     probabilities = _ask(policy, room)
     first = _by_label(compiled, probabilities)
     while stop is None:
-        action = room.best(probabilities)
+        action = room.best(probabilities) if rng is None else _draw(probabilities, rng)
         actions.append(action)
         if action == compiled.hold_action:
             stop, hold = "hold", _explain_hold(compiled, room, probabilities)
@@ -164,10 +166,20 @@ def _ask(policy: ServingPolicy, room: _Room) -> Float32:
     return answer
 
 
+def _draw(probabilities: Float32, rng: np.random.Generator) -> int:
+    """Draw an action by inverting the distribution function; one of probability 0 never comes."""
+    reached = probabilities.astype(np.float64).cumsum()
+    return int(np.searchsorted(reached, rng.random() * reached[-1], side="right"))
+
+
 def _rank_rest(policy: ServingPolicy, room: _Room) -> list[tuple[WaitingPatient, float]]:
-    """Order everybody who is left, capacity ignored and HOLD masked."""
+    """Order everybody who is left as if room for any one of them came free; HOLD is masked.
+
+    The policy is shown so many free units, because it never met a choice without any.
+    """
     ranked: list[tuple[WaitingPatient, float]] = []
     room.masks[:] = False
+    free = room.free.copy()
     while (waiting := np.flatnonzero(room.lengths)).size:
         if waiting.size == 1:
             # One class is left: its patients follow each other with probability 1.
@@ -175,6 +187,7 @@ def _rank_rest(policy: ServingPolicy, room: _Room) -> list[tuple[WaitingPatient,
             ranked += [(room.take(k), 1.0) for _ in range(int(room.lengths[k]))]
             break
         room.masks[0, :-1] = room.lengths > 0
+        room.free = np.maximum(free, room.compiled.needs[waiting].max(axis=0))
         probabilities = _ask(policy, room)
         k = room.best(probabilities)
         ranked.append((room.take(k), float(probabilities[k])))
@@ -200,7 +213,7 @@ def _assign(
 
 
 def _explain_hold(compiled: CompiledScenario, room: _Room, probabilities: Float32) -> Hold:
-    """Say in words what holding was preferred to."""
+    """Say in words what holding was chosen over."""
     starts = np.where(room.masks[0, :-1], probabilities[:-1], -1.0)
     rival = int(starts.argmax())
     patient = room.first(rival)
@@ -211,7 +224,7 @@ def _explain_hold(compiled: CompiledScenario, room: _Room, probabilities: Float3
     return Hold(
         free=free,
         reason=(
-            f"keeping {kept} free (probability {chance:.2f}) is preferred to starting "
+            f"keeping {kept} free (probability {chance:.2f}) was chosen over starting "
             f"{compiled.class_labels[rival]}, waiting {minutes} min "
             f"(probability {float(probabilities[rival]):.2f})"
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,6 +74,18 @@ class PatientFacts:
     wait_hours: float
     stay_band: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def seed_of(snapshot: Snapshot) -> int:
+    """Return a seed for drawing actions that depends on what the policy may see, and on ids.
+
+    The same waiting room gives the same seed, whatever the order of its patients and whatever
+    else a request says of them. Times count in whole seconds, so that units do not matter.
+    """
+    patients = sorted((p.id, p.class_index, round(3600 * p.wait_hours)) for p in snapshot.patients)
+    clock = round(3600 * snapshot.hour_of_day)
+    seen = (clock, tuple(map(int, snapshot.free)), tuple(map(int, snapshot.capacity)), patients)
+    return int.from_bytes(hashlib.sha256(repr(seen).encode()).digest()[:8], "big")
 
 
 def find_class(compiled: CompiledScenario, patient: PatientFacts, pointer: str = "") -> int:

@@ -225,6 +225,18 @@ def test_two_reports_pair_by_episode(alike: FairnessReport, unequal: FairnessRep
     assert any("narrower" in s and "worst group gained" in s for s in found.statements)
 
 
+def test_the_objective_mixes_everybody_and_the_worst_group_by_the_weight(
+    alike: FairnessReport, unequal: FairnessReport
+) -> None:
+    weighed = alike.provenance.model_copy(update={"group_robustness_weight": 0.25})
+    found = compare_reports(alike.model_copy(update={"provenance": weighed}), unequal)
+    everybody, worst = found.everybody.value, found.worst_group.value
+    assert everybody is not None
+    assert worst is not None
+    assert found.objective.value == pytest.approx(0.75 * everybody + 0.25 * worst)
+    assert "0.75 everybody + 0.25 worst group" in found.statements[-1]
+
+
 def test_where_the_baseline_shows_no_disparity_none_is_claimed_closed(
     alike: FairnessReport, unequal: FairnessReport
 ) -> None:
