@@ -13,15 +13,21 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
+# Small networks run fastest on one thread; this must stand before numpy is imported, and the
+# processes that train inherit it.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
-from grpo.config import TrainConfig
-from grpo.environments.hospital.kernel_cache import kernel_cache_folder
-from grpo.environments.hospital.scenario import list_scenarios
-from grpo.fairness.plots import plot_reports
-from grpo.fairness.report import FairnessReport
-from grpo.training.observer import IterationMetrics, SilentObserver
-from service.rendering import print_report
+from rich.console import Console  # noqa: E402
+
+from grpo.config import TrainConfig  # noqa: E402
+from grpo.environments.hospital.kernel_cache import kernel_cache_folder  # noqa: E402
+from grpo.environments.hospital.scenario import list_scenarios  # noqa: E402
+from grpo.errors import InputError  # noqa: E402
+from grpo.fairness.plots import plot_reports  # noqa: E402
+from grpo.fairness.report import FairnessReport  # noqa: E402
+from grpo.training.observer import IterationMetrics, SilentObserver  # noqa: E402
+from service.rendering import print_report  # noqa: E402
 
 WIDTH = 120
 
@@ -69,6 +75,24 @@ def train_all(configs: dict[str, TrainConfig]) -> dict[str, FairnessReport]:
         }
 
 
+def make_config(scenario: str, arguments: argparse.Namespace) -> TrainConfig:
+    """Write one scenario's job.
+
+    Raises:
+        InputError: an argument is out of range.
+    """
+    return TrainConfig.parse(
+        {
+            "environment": {"kind": "hospital", "scenario": scenario},
+            "grouping": {"kind": "attribute", "attributes": ["age_group"]},
+            "algorithm": {"group_robustness_weight": arguments.weight},
+            "budget": {"total_timesteps": arguments.timesteps},
+            "seed": arguments.seed,
+            "evaluation": {"episodes": arguments.episodes},
+        }
+    )
+
+
 def main() -> None:
     """Read the arguments, train, print the tables and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -81,19 +105,10 @@ def main() -> None:
 
     kernels = kernel_cache_folder(Path(".grpo").absolute() / "kernels")
     os.environ.setdefault("NUMBA_CACHE_DIR", str(kernels))
-    configs = {
-        scenario: TrainConfig.parse(
-            {
-                "environment": {"kind": "hospital", "scenario": scenario},
-                "grouping": {"kind": "attribute", "attributes": ["age_group"]},
-                "algorithm": {"group_robustness_weight": arguments.weight},
-                "budget": {"total_timesteps": arguments.timesteps},
-                "seed": arguments.seed,
-                "evaluation": {"episodes": arguments.episodes},
-            }
-        )
-        for scenario in list_scenarios()
-    }
+    try:
+        configs = {name: make_config(name, arguments) for name in list_scenarios()}
+    except InputError as error:
+        parser.error("; ".join(map(str, error.issues)))
     started = time.perf_counter()
     reports = train_all(configs)
     print(f"Trained and judged in {time.perf_counter() - started:.0f} s.")

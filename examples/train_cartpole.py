@@ -23,6 +23,7 @@ import gymnasium  # noqa: E402
 import numpy as np  # noqa: E402
 
 from grpo import GRPOAgent, GRPOTrainer  # noqa: E402
+from grpo.errors import InputError  # noqa: E402
 
 
 def lean(state: np.ndarray, episode: int) -> int:
@@ -56,13 +57,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    agent = GRPOAgent(
-        state_dim=4,
-        action_dim=2,
-        lr=3e-4,
-        group_robustness_weight=arguments.weight,
-        seed=arguments.seed,
-    )
+    for name in ("episodes", "evaluation_episodes"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1")
+    try:
+        agent = GRPOAgent(
+            state_dim=4,
+            action_dim=2,
+            lr=3e-4,
+            group_robustness_weight=arguments.weight,
+            seed=arguments.seed,
+        )
+    except InputError as error:
+        parser.error(str(error))
     trainer = GRPOTrainer(
         env_name="CartPole-v1", agent=agent, group_assignment_fn=lean, group_when="reset"
     )

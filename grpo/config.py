@@ -6,38 +6,82 @@ validation, so that every ``TrainConfig`` is complete and a manifest records eac
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    StrictBool,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from grpo.environments.hospital.scenario_model import Scenario
+from grpo.errors import SCENARIO_TAGS
 from grpo.grouping.specs import GroupSpec
 from grpo.schema import FrozenModel
 
 MAX_TIMESTEPS = 1_000_000_000
+MAX_SECONDS = 30 * 24 * 3600.0
+MAX_DECISIONS = 2**20
+"""Decisions of one iteration, all in memory: about 0.4 GiB in the urban hospital."""
+MAX_HIDDEN_WEIGHTS = 2**22
+"""Weights between hidden layers: 16 MiB in each of the about ten copies that a training keeps."""
 
 RuleName = Literal["fcfs", "strict_acuity", "apq", "c_mu", "gc_mu"]
+
+
+BY_NAME, INLINE = SCENARIO_TAGS
+
+
+def _scenario_tag(value: Any) -> str | None:
+    """Tell a scenario's name from a whole scenario."""
+    if isinstance(value, str):
+        return BY_NAME
+    return INLINE if isinstance(value, dict | Scenario) else None
+
+
+ScenarioName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+ScenarioChoice = Annotated[
+    Annotated[ScenarioName, Tag(BY_NAME)] | Annotated[Scenario, Tag(INLINE)],
+    Discriminator(
+        _scenario_tag,
+        custom_error_type="scenario",
+        custom_error_message="Give the name of a scenario, or a whole scenario as an object",
+    ),
+]
 
 
 class HospitalEnvironment(FrozenModel):
     """The hospital simulator on one scenario."""
 
     kind: Literal["hospital"] = "hospital"
-    scenario: str = Field(
+    scenario: ScenarioChoice = Field(
         "rural_hospital",
-        pattern=r"^[a-z][a-z0-9_]{0,63}$",
-        description="Name of a scenario listed by GET /scenarios.",
+        description="Name of a scenario listed by GET /scenarios, or a whole scenario.",
     )
-    group_aware: bool = Field(
+    group_aware: StrictBool = Field(
         False,
         description="Let the policy see protected attributes. Off by default; it may be unlawful.",
     )
-    hold: bool = Field(True, description="Whether the policy may keep capacity free on purpose.")
+    hold: StrictBool = Field(
+        True, description="Whether the policy may keep capacity free on purpose."
+    )
     half_life_hours: float = Field(
         24.0,
         gt=0,
         le=10_000,
         description="Half-life of the training discount; costs are reported undiscounted.",
     )
+
+    @property
+    def scenario_name(self) -> str:
+        """Name of the scenario, also where it is given inline."""
+        return self.scenario if isinstance(self.scenario, str) else self.scenario.name
 
 
 class GymnasiumEnvironment(FrozenModel):
@@ -59,7 +103,11 @@ class Algorithm(FrozenModel):
 
     method: Literal["softmin", "mean"] = "softmin"
     group_robustness_weight: float = Field(
-        0.5, ge=0, le=1, description="w in (1 - w) * mean + w * worst group; 0 is plain PPO."
+        0.5,
+        ge=0,
+        le=1,
+        validate_default=True,
+        description="w in (1 - w) * mean + w * worst group; 0 is plain PPO.",
     )
     group_target: Literal["standardised", "raw"] = Field(
         "standardised",
@@ -70,7 +118,7 @@ class Algorithm(FrozenModel):
         0.02, gt=0, le=10, description="tau of the soft minimum, in units of S."
     )
     learning_rate: float = Field(1e-3, gt=0, le=1)
-    anneal_learning_rate: bool = True
+    anneal_learning_rate: StrictBool = True
     gamma: float = Field(
         0.99, ge=0, le=1, description="Discount per step; hospitals use half_life_hours."
     )
@@ -84,8 +132,14 @@ class Algorithm(FrozenModel):
     max_grad_norm: float = Field(0.5, gt=0, le=1000)
     target_kl: float | None = Field(0.02, gt=0, le=10)
     num_envs: int = Field(16, ge=1, le=16_384)
-    num_steps: int = Field(128, ge=2, le=8_192)
-    minibatch_size: int = Field(256, ge=2, le=1_048_576)
+    num_steps: int = Field(
+        128,
+        ge=2,
+        le=8_192,
+        validate_default=True,
+        description=f"num_envs * num_steps is at most {MAX_DECISIONS}.",
+    )
+    minibatch_size: int = Field(256, ge=2, le=MAX_DECISIONS, validate_default=True)
     update_epochs: int = Field(4, ge=1, le=100)
     hidden_sizes: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
         (64, 64), min_length=1, max_length=4
@@ -94,18 +148,39 @@ class Algorithm(FrozenModel):
         None, description="Dispatch rule whose index the policy starts from (hospital only)."
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Algorithm:
-        if self.method == "mean" and self.group_robustness_weight != 0:
+    @field_validator("group_robustness_weight")
+    @classmethod
+    def _fits_method(cls, weight: float, info: ValidationInfo) -> float:
+        if info.data.get("method") == "mean" and weight != 0:
             raise ValueError(
                 "method 'mean' takes no group_robustness_weight: give 0, or method 'softmin'"
             )
-        if self.minibatch_size > self.num_envs * self.num_steps:
+        return weight
+
+    @field_validator("num_steps")
+    @classmethod
+    def _fits_memory(cls, num_steps: int, info: ValidationInfo) -> int:
+        if (decisions := info.data.get("num_envs", 0) * num_steps) > MAX_DECISIONS:
+            raise ValueError(f"num_envs * num_steps = {decisions} exceeds {MAX_DECISIONS}")
+        return num_steps
+
+    @field_validator("minibatch_size")
+    @classmethod
+    def _fits_iteration(cls, minibatch_size: int, info: ValidationInfo) -> int:
+        num_envs, num_steps = info.data.get("num_envs"), info.data.get("num_steps")
+        if num_envs and num_steps and minibatch_size > num_envs * num_steps:
             raise ValueError(
-                f"minibatch_size {self.minibatch_size} exceeds num_envs * num_steps = "
-                f"{self.num_envs * self.num_steps}"
+                f"minibatch_size {minibatch_size} exceeds num_envs * num_steps = "
+                f"{num_envs * num_steps}"
             )
-        return self
+        return minibatch_size
+
+    @field_validator("hidden_sizes")
+    @classmethod
+    def _few_weights(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if (weights := sum(a * b for a, b in pairwise(sizes))) > MAX_HIDDEN_WEIGHTS:
+            raise ValueError(f"{weights} weights between layers exceed {MAX_HIDDEN_WEIGHTS}")
+        return sizes
 
 
 class Budget(FrozenModel):
@@ -116,6 +191,15 @@ class Budget(FrozenModel):
         ge=1,
         le=MAX_TIMESTEPS,
         description="Decisions over all environments; rounded up to whole iterations.",
+    )
+    max_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=MAX_SECONDS,
+        description=(
+            "Training ends with the first iteration past so many seconds. The clock then decides "
+            "where it ends, so such a job promises no digest."
+        ),
     )
 
 

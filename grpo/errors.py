@@ -4,13 +4,14 @@
 - ShapeError: an array whose axes differ from the documented ones
 - ModelError: a stored model that is truncated, altered or of another shape
 - SimulationError: a simulation that cannot go on without losing something
+- CheckpointError: a training's stored state that cannot be written, or continued from
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -79,15 +80,52 @@ class InputError(GRPOError, ValueError):
     def from_validation(cls, error: ValidationError) -> InputError:
         """Translate pydantic's error, dropping the tags of discriminated unions from pointers."""
         issues = []
-        for entry in error.errors(include_url=False, include_context=False):
-            location = [part for part in entry["loc"] if part not in UNION_TAGS]
-            issues.append(Issue(make_pointer(location), entry["msg"], shorten(entry["input"])))
+        for entry in error.errors(include_url=False):
+            location, given = locate(entry)
+            issues.append(Issue(make_pointer(location), entry["msg"], shorten(given)))
         return cls(issues)
 
 
-# Values of ``kind`` in the library's discriminated unions: pydantic puts them into locations,
-# where no such field exists in the body that the user wrote.
-UNION_TAGS = frozenset({"hospital", "gymnasium", "attribute", "threshold"})
+# Tags of the library's discriminated unions: pydantic puts them into locations, where no such
+# field exists in the body that the user wrote.
+SCENARIO_TAGS = ("scenario by name", "scenario inline")
+ENVIRONMENT_TAGS = frozenset({"hospital", "gymnasium"})
+GROUP_TAGS = frozenset({"attribute", "threshold", "norm", "variant", "product"})
+LAW_TAGS = frozenset({"exponential", "lognormal", "lognormal_of_logs", "constant"})
+LAW_FIELDS = frozenset({"treatment", "patience", "stay"})
+
+
+def drop_tags(location: Sequence[str | int]) -> list[str | int]:
+    """Return pydantic's location without tags of unions, each dropped only where it can stand.
+
+    Elsewhere the same word is a name that the user chose, e.g. a pool called ``constant``. The
+    mark of a key that was refused goes too: the pointer of its value names it.
+    """
+    marked = location[:-1] if location and location[-1] == "[key]" else location
+    return [part for n, part in enumerate(marked) if not _is_tag(part, marked[:n])]
+
+
+def locate(entry: Mapping[str, Any]) -> tuple[list[str | int], Any]:
+    """Return the field that one of pydantic's entries is about, and what was given for it.
+
+    Pydantic blames a union for a wrong tag; the field that holds the tag is to blame.
+    """
+    location, given, about = drop_tags(entry["loc"]), entry.get("input"), entry.get("ctx", {})
+    if entry["type"] in ("union_tag_invalid", "union_tag_not_found") and isinstance(given, dict):
+        field = str(about["discriminator"]).strip("'")
+        return [*location, field], given.get(field)
+    return location, given
+
+
+def _is_tag(part: str | int, before: Sequence[str | int]) -> bool:
+    """Say whether a part is a tag, given those before it."""
+    last, earlier = (before[-1] if before else ""), (before[-2] if len(before) > 1 else "")
+    return (
+        part in SCENARIO_TAGS
+        or (part in ENVIRONMENT_TAGS and last == "environment")
+        or (part in GROUP_TAGS and (last == "grouping" or (earlier == "of" and last != "of")))
+        or (part in LAW_TAGS and last == "value" and earlier in LAW_FIELDS)
+    )
 
 
 class ShapeError(GRPOError, ValueError):
@@ -100,3 +138,7 @@ class ModelError(GRPOError):
 
 class SimulationError(GRPOError, RuntimeError):
     """The simulation would have to drop something (a record, a patient) to go on."""
+
+
+class CheckpointError(GRPOError):
+    """A training's state is too large to store, damaged, or of another training or version."""

@@ -14,6 +14,8 @@ from grpo.errors import InputError
 from grpo.grouping.labels import Labeller, OneGroup
 from grpo.seeding import make_seed_sequence
 
+SEGMENT_STEPS = 2048
+SEGMENT_EPISODES = 4
 AnyEnv = gymnasium.Env[Any, Any]
 EnvironmentMaker = Callable[[], AnyEnv]
 
@@ -29,6 +31,10 @@ def environment_maker(name: str | EnvironmentMaker) -> EnvironmentMaker:
     """
     if callable(name):
         return name
+    if not isinstance(name, str):
+        raise InputError.single(
+            "/env_name", "must be an id", given=name, allowed="a registered id, or a callable"
+        )
     if ":" in name:
         raise InputError.single(
             "/env_name",
@@ -81,10 +87,12 @@ class GymnasiumVectorEnvironment:
     depends on (seed, i) and on its own actions only. An environment with ``action_masks()`` is
     asked for them. Episodes are numbered in the order of their starts.
 
-    Fulfils ``grpo.environments.vector.VectorEnvironment``.
+    Fulfils ``grpo.environments.vector.VectorEnvironment`` and ``RestartsEpisodes``: the state of
+    a foreign environment is its own affair.
 
     Args:
-        make: makes one environment.
+        make: makes one environment; several makers take turns, so that environment i is of
+            variant i modulo their number.
         num_envs: N.
         gamma: discount per step.
         labeller: who belongs to which group; everybody to one where None.
@@ -97,9 +105,14 @@ class GymnasiumVectorEnvironment:
     num_heads = 1
     discount_rate = 0.0
 
+    @property
+    def segment_steps(self) -> int:
+        """Steps after which training starts all episodes anew: four of the longest, at least."""
+        return self._segment_steps
+
     def __init__(
         self,
-        make: EnvironmentMaker,
+        make: EnvironmentMaker | Sequence[EnvironmentMaker],
         num_envs: int,
         *,
         gamma: float = 0.99,
@@ -109,9 +122,13 @@ class GymnasiumVectorEnvironment:
         self.num_envs = num_envs
         self._labeller: Labeller = labeller or OneGroup()
         self._when = when
-        self._environments = [make() for _ in range(num_envs)]
+        makers = [make] if callable(make) else make
+        self._environments = [makers[i % len(makers)]() for i in range(num_envs)]
         first = self._environments[0]
         self.observation_size, self.num_actions = measure_observation(first), count_actions(first)
+        specs = [environment.spec for environment in self._environments]
+        longest = max((spec.max_episode_steps or 0 for spec in specs if spec), default=0)
+        self._segment_steps = max(SEGMENT_STEPS, SEGMENT_EPISODES * longest)
         self._first_action = int(first.action_space.start)  # type: ignore[attr-defined]
         self._masked = hasattr(first.unwrapped, "action_masks")
         self._discounts: Float32 = np.full(num_envs, gamma, dtype=np.float32)
@@ -137,18 +154,24 @@ class GymnasiumVectorEnvironment:
         """Start all environments anew, environment i with a seed of its own from (seed, i)."""
         self.total_rewards[...] = 0.0
         self.clocks[...] = 0.0
-        self._episodes = np.arange(self.num_envs, dtype=np.int64)
+        self._episodes = np.arange(-self.num_envs, 0, dtype=np.int64)
+        return self.restart(seed)
+
+    def restart(self, seed: int) -> tuple[Float32, Bool]:
+        """Start all episodes anew, as ``reset`` does; totals, clocks and numbering go on."""
+        following = int(self._episodes.max()) + 1
+        self._episodes = np.arange(following, following + self.num_envs, dtype=np.int64)
         for i, environment in enumerate(self._environments):
             sequence = make_seed_sequence(seed, f"gymnasium {i}")
             own_seed = int(sequence.generate_state(1)[0] >> 1)
             self._observe(i, environment.reset(seed=own_seed)[0])
-        self._groups = self._label(self._observations, self._episodes)
+        self._groups = self._label(np.arange(self.num_envs))
         return self._observations, self._masks
 
     def step(self, actions: Int64) -> Transition:
         """Apply one action per environment [N] int64; arrays are reused by the next step."""
         if self._when == "step":
-            self._groups = self._label(self._observations, self._episodes)
+            self._groups = self._label(np.arange(self.num_envs))
         acted_groups = self._groups.copy()
         for i, environment in enumerate(self._environments):
             action = int(actions[i]) + self._first_action
@@ -185,19 +208,19 @@ class GymnasiumVectorEnvironment:
         if self._masked:
             self._masks[i] = self._environments[i].unwrapped.action_masks()  # type: ignore[attr-defined]
 
-    def _label(self, observations: Float32, episodes: Int64) -> Int64:
-        """Return the groups [B] of states."""
-        return self._labeller.label(observations, episodes)
+    def _label(self, rows: Int64) -> Int64:
+        """Return the groups [B] of the states that environments are in."""
+        return self._labeller.label(self._observations[rows], self._episodes[rows], rows)
 
     def _start_episodes(self, ended: Bool) -> None:
         """Number the episodes that begin, and label them."""
-        rows: Sequence[int] = np.flatnonzero(ended).tolist()
-        if not rows:
+        rows = np.flatnonzero(ended)
+        if rows.size == 0:
             return
         following = int(self._episodes.max()) + 1
         self._episodes[rows] = np.arange(following, following + len(rows))
         if self._when == "reset":
-            self._groups[rows] = self._label(self._observations[rows], self._episodes[rows])
+            self._groups[rows] = self._label(rows)
 
 
 def sample_states(make: EnvironmentMaker, seed: int, num_steps: int = 1000) -> Float32:

@@ -5,52 +5,44 @@ Static data: nothing here imports an environment, torch, numba or scipy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from grpo.config import GymnasiumEnvironment, HospitalEnvironment, TrainConfig
-from grpo.environments.hospital.scenario import compile_scenario, list_scenarios, load_scenario
-from grpo.errors import InputError
+from grpo.environments.catalogue import (
+    GYMNASIUM_ENVIRONMENTS,
+    EnvironmentDescription,
+    Option,
+    find_gymnasium,
+)
+from grpo.environments.foreign_groups import check_foreign_groups
+from grpo.environments.hospital.scenario import (
+    CompiledScenario,
+    compile_environment,
+    compile_scenario,
+    list_scenarios,
+    load_scenario,
+)
+from grpo.errors import InputError, Issue
 from grpo.grouping.heads import build_heads
-from grpo.grouping.specs import AttributeGroups, ThresholdGroups
+from grpo.grouping.specs import AttributeGroups, locate_leaves, merge_attributes
+
+__all__ = [
+    "EnvironmentDescription",
+    "Option",
+    "check_config",
+    "describe_hospital",
+    "find_gymnasium",
+    "list_environments",
+]
 
 HOSPITAL_ID = "grpo/Hospital-v0"
+HOSPITAL_GROUPINGS = ("attribute", "product")
+MAX_CLASSES = 128
+MAX_SLOTS = 5_000_000
+MAX_JUDGED_PATIENTS = 3_000_000
+"""Judging keeps about 400 bytes for each, over all rules it compares with: 1.2 GiB at most."""
 
-
-@dataclass(frozen=True)
-class EnvironmentDescription:
-    """What a client may know of an environment before it trains.
-
-    Attributes:
-        id: Gymnasium id.
-        kind: which kind of ``environment`` a job gives for it.
-        title: what it is, in a few words.
-        observation_size: number of features.
-        num_actions: number of discrete actions.
-        grouping: the kind of group spec that fits.
-        scenario: the hospital's scenario, None elsewhere.
-    """
-
-    id: str
-    kind: Literal["hospital", "gymnasium"]
-    title: str
-    observation_size: int
-    num_actions: int
-    grouping: Literal["attribute", "threshold"]
-    scenario: str | None = None
-
-
-GYMNASIUM_ENVIRONMENTS = (
-    EnvironmentDescription(
-        "CartPole-v1", "gymnasium", "Balance a pole on a cart", 4, 2, "threshold"
-    ),
-    EnvironmentDescription(
-        "MountainCar-v0", "gymnasium", "Drive an underpowered car uphill", 2, 3, "threshold"
-    ),
-    EnvironmentDescription(
-        "Acrobot-v1", "gymnasium", "Swing a two-link robot up", 6, 3, "threshold"
-    ),
-)
+MAX_SIMULATED_HOURS = 2_000_000
+MAX_OBSERVED = 100_000_000
+"""Numbers that one iteration observes: 0.8 GiB, as they are and normalised."""
 
 
 def list_environments() -> tuple[EnvironmentDescription, ...]:
@@ -74,24 +66,8 @@ def describe_hospital(
         compiled.observation_size,
         compiled.num_actions,
         "attribute",
+        HOSPITAL_GROUPINGS,
         scenario,
-    )
-
-
-def find_gymnasium(environment_id: str) -> EnvironmentDescription:
-    """Return the description of an allowed Gymnasium id.
-
-    Raises:
-        InputError: at /environment/id, for an id that is not on the list.
-    """
-    for description in GYMNASIUM_ENVIRONMENTS:
-        if description.id == environment_id:
-            return description
-    raise InputError.single(
-        "/environment/id",
-        "not an environment of this service",
-        given=environment_id,
-        allowed=", ".join(description.id for description in GYMNASIUM_ENVIRONMENTS),
     )
 
 
@@ -99,9 +75,10 @@ def check_config(config: TrainConfig) -> None:
     """Check a job against what its environment declares.
 
     Raises:
-        InputError: for an unknown scenario or environment, a group spec of the wrong kind, an
-            attribute or feature that does not exist, a group that nobody belongs to, or a start
-            rule where there is nothing to dispatch. Each names its field.
+        InputError: for an unknown scenario or environment, a scenario that is too large, a group
+            spec of the wrong kind, an attribute, feature or option that does not exist, a group
+            that nobody belongs to, or a start rule where there is nothing to dispatch. Each names
+            its field.
     """
     environment = config.environment
     if isinstance(environment, HospitalEnvironment):
@@ -111,32 +88,118 @@ def check_config(config: TrainConfig) -> None:
 
 
 def _check_hospital(config: TrainConfig, environment: HospitalEnvironment) -> None:
-    scenario = load_scenario(environment.scenario)
-    if not isinstance(config.grouping, AttributeGroups):
-        raise _wrong_kind(config, "hospital", "attribute")
-    compiled = compile_scenario(
-        scenario, group_aware=environment.group_aware, hold=environment.hold
-    )
-    evaluation = config.evaluation
-    build_heads(
-        compiled,
-        config.grouping,
-        config.algorithm.group_target,
-        evaluation_hours=evaluation.episodes * evaluation.horizon_hours,
-    )
+    compiled = compile_environment(environment)
+    _check_scenario(config, environment)
+    for pointer, leaf in locate_leaves(config.grouping):
+        if not isinstance(leaf, AttributeGroups):
+            raise InputError.single(
+                f"{pointer}/kind",
+                "does not fit an environment of kind 'hospital'",
+                given=leaf.kind,
+                allowed=", ".join(HOSPITAL_GROUPINGS),
+            )
+        for n, name in enumerate(leaf.attributes):
+            if name not in compiled.attribute_labels:
+                raise InputError.single(
+                    f"{pointer}/attributes/{n}",
+                    "the scenario declares no such attribute",
+                    given=name,
+                    allowed=", ".join(compiled.attribute_labels),
+                )
+    _check_size(config, compiled)
+    _check_patient_groups(config, compiled)
+
+
+def _check_patient_groups(config: TrainConfig, compiled: CompiledScenario) -> None:
+    """Refuse groups that nobody belongs to, and too many of them."""
+    attributes, judged = merge_attributes(config.grouping), config.evaluation
+    if attributes is None:
+        return
+    try:
+        build_heads(
+            compiled,
+            attributes,
+            config.algorithm.group_target,
+            evaluation_hours=judged.episodes * judged.horizon_hours,
+        )
+    except InputError as error:
+        if isinstance(config.grouping, AttributeGroups):
+            raise
+        moved = [Issue("/grouping/of", i.message, i.given, i.allowed) for i in error.issues]
+        raise InputError(moved) from error
+
+
+def _check_scenario(config: TrainConfig, environment: HospitalEnvironment) -> None:
+    """Refuse an inline scenario under a built-in's name, and a rule by cost without cost."""
+    scenario = environment.scenario
+    if isinstance(scenario, str):
+        return
+    if scenario.name in list_scenarios():
+        raise InputError.single(
+            "/environment/scenario/name",
+            "a built-in scenario has this name",
+            given=scenario.name,
+            allowed="a name of its own",
+        )
+    free = [acuity.level for acuity in scenario.acuities if acuity.cost_per_hour.value == 0]
+    if config.algorithm.start_rule in ("c_mu", "gc_mu") and free:
+        raise InputError.single(
+            "/algorithm/start_rule",
+            f"ranks by cost, but waiting costs nothing at acuity {free[0]}",
+            given=config.algorithm.start_rule,
+            allowed="fcfs, strict_acuity, apq, null, or costs above 0",
+        )
+
+
+def _check_size(config: TrainConfig, compiled: CompiledScenario) -> None:
+    """Refuse what would need too much memory: classes, places for patients, judged patients."""
+    if compiled.num_classes > MAX_CLASSES:
+        raise InputError.single(
+            "/environment/scenario",
+            f"acuities and stay bands make {compiled.num_classes} classes of patients"
+            + (", told apart by group" if compiled.group_aware else ""),
+            allowed=f"at most {MAX_CLASSES}",
+        )
+    copies = max(config.algorithm.num_envs, config.evaluation.episodes)
+    places = compiled.waiting_room + compiled.max_in_care
+    if copies * places > MAX_SLOTS:
+        raise InputError.single(
+            "/environment/scenario",
+            f"{copies} hospitals at once with {places} places for patients each",
+            allowed=f"at most {MAX_SLOTS} places in all",
+        )
+    _check_duration(config, compiled)
+    algorithm = config.algorithm
+    observed = algorithm.num_envs * algorithm.num_steps * compiled.observation_size
+    if observed > MAX_OBSERVED:
+        raise InputError.single(
+            "/algorithm/num_steps",
+            f"an iteration would hold {observed:.3g} observed numbers",
+            given=algorithm.num_steps,
+            allowed=f"num_envs * num_steps * {compiled.observation_size} of at most {MAX_OBSERVED}",
+        )
+
+
+def _check_duration(config: TrainConfig, compiled: CompiledScenario) -> None:
+    """Refuse a judgement of more patients or more hours than fit memory and patience."""
+    judged = config.evaluation
+    patients = compiled.type_rates.sum() * judged.episodes * judged.horizon_hours
+    hours = judged.episodes * (judged.warmup_hours + judged.horizon_hours)
+    for amount, limit, what in (
+        (patients, MAX_JUDGED_PATIENTS, "patients would be judged"),
+        (hours, MAX_SIMULATED_HOURS, "hours would be simulated"),
+    ):
+        if amount > limit:
+            raise InputError.single(
+                "/evaluation/episodes",
+                f"about {amount:.3g} {what}",
+                given=judged.episodes,
+                allowed=f"at most {limit}: fewer episodes, or fewer hours of each",
+            )
 
 
 def _check_gymnasium(config: TrainConfig, environment: GymnasiumEnvironment) -> None:
-    description = find_gymnasium(environment.id)
-    if not isinstance(config.grouping, ThresholdGroups):
-        raise _wrong_kind(config, "gymnasium", "threshold")
-    if config.grouping.feature >= description.observation_size:
-        raise InputError.single(
-            "/grouping/feature",
-            f"{environment.id} has {description.observation_size} features",
-            given=config.grouping.feature,
-            allowed=f"0 to {description.observation_size - 1}",
-        )
+    check_foreign_groups(config, find_gymnasium(environment.id))
     if config.algorithm.start_rule is not None:
         raise InputError.single(
             "/algorithm/start_rule",
@@ -151,12 +214,3 @@ def _check_gymnasium(config: TrainConfig, environment: GymnasiumEnvironment) -> 
             given=config.algorithm.group_target,
             allowed="raw",
         )
-
-
-def _wrong_kind(config: TrainConfig, environment: str, allowed: str) -> InputError:
-    return InputError.single(
-        "/grouping/kind",
-        f"does not fit an environment of kind {environment!r}",
-        given=config.grouping.kind,
-        allowed=allowed,
-    )

@@ -5,10 +5,12 @@ The hospital and foreign Gymnasium environments both fulfil it; training knows n
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from grpo.tensors import Tensors
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -75,4 +77,40 @@ class VectorEnvironment(Protocol):
 
     def step(self, actions: Int64) -> Transition:
         """Apply one action per environment, [N] int64, each allowed by the last masks."""
+        ...
+
+
+@runtime_checkable
+class SavesState(Protocol):
+    """A vector environment whose whole state is arrays, so that training can go on from them."""
+
+    def save_state(self) -> Tensors:
+        """Return copies of everything that ``step`` depends on."""
+        ...
+
+    def restore_state(self, tensors: Tensors) -> None:
+        """Take the state over; environments already reset then go on as the saved ones did.
+
+        Raises:
+            CheckpointError: the arrays are not those of such environments.
+        """
+        ...
+
+
+@runtime_checkable
+class RestartsEpisodes(Protocol):
+    """A vector environment whose state cannot be saved: it is started anew from time to time.
+
+    Every training starts all episodes anew after ``segment_steps`` steps (rounded up to whole
+    iterations), with a seed from the training's seed and the iteration. What follows then depends
+    on nothing that an environment keeps, and a training can go on there from a checkpoint.
+    """
+
+    @property
+    def segment_steps(self) -> int:
+        """Steps after which episodes start anew, at least 1."""
+        ...
+
+    def restart(self, seed: int) -> tuple[Float32, Bool]:
+        """Start all episodes anew; totals, clocks and the numbering of episodes go on."""
         ...

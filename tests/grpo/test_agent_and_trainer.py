@@ -148,6 +148,11 @@ def test_drawn_actions_are_reproducible_and_vary() -> None:
         ({"group_robustness_weight": 1.01}, "group_robustness_weight"),
         ({"group_robustness_weight": float("nan")}, "group_robustness_weight"),
         ({"wrong": 1}, "wrong"),
+        ({"seed": -1}, "/seed"),
+        ({"seed": "a"}, "/seed"),
+        ({"seed": True}, "/seed"),
+        ({"seed": 2**63}, "/seed"),
+        ({"num_envs": "4"}, "/num_envs"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(arguments: dict[str, Any], field: str) -> None:
@@ -168,12 +173,25 @@ def test_bad_states_are_refused() -> None:
         agent.select_action([1, 2, 3])
     with pytest.raises(InputError, match="/state"):
         agent.select_action([1, 2, 3, np.nan])
+    with pytest.raises(InputError, match=r"/state: holds a number that is not finite in single"):
+        agent.select_action([1e300, 0, 0, 0])
+    with pytest.raises(InputError, match=r"/state: must hold numbers"):
+        agent.select_action(["a", 0, 0, 0])
+    largest = float(np.finfo(np.float32).max)
+    assert agent.select_action([largest, 0, 0, 0]) in (0, 1)
 
 
-def test_no_episodes_are_refused() -> None:
+@pytest.mark.parametrize("number", [0, -1, 1.5, "a", True, None])
+def test_a_number_of_episodes_that_is_none_is_refused(number: Any) -> None:
     trainer = GRPOTrainer("CartPole-v1", make_agent())
-    with pytest.raises(InputError, match="num_episodes"):
-        trainer.train(0)
+    with pytest.raises(InputError, match=r"/num_episodes: must be an integer"):
+        trainer.train(number)
+
+
+@pytest.mark.parametrize("name", [3, None, "Nothing-v0", "antigravity:CartPole-v1"])
+def test_a_name_of_no_environment_is_refused(name: Any) -> None:
+    with pytest.raises(InputError, match=r"/env_name: "):
+        GRPOTrainer(name, make_agent())
 
 
 def test_environments_may_come_from_a_callable() -> None:

@@ -16,6 +16,8 @@ from grpo.errors import InputError
 from grpo.grouping.labels import FunctionLabels, MagnitudeLabels, ThresholdLabels
 from grpo.grouping.specs import ThresholdGroups
 
+NOBODY = np.zeros(3000, dtype=np.int64)
+
 
 class Countdown(gymnasium.Env):
     """State [episode, step]; action 1 (offset 5: 6) ends the episode, 3 steps are the limit."""
@@ -105,25 +107,25 @@ def test_state_groups_are_asked_for_the_state_acted_in() -> None:
 def test_labels_outside_0_to_63_are_refused(label: Any) -> None:
     labels = FunctionLabels(lambda _state, _episode: label)
     with pytest.raises(InputError, match=r"integer in 0..63"):
-        labels.label(np.zeros((1, 2), dtype=np.float32), np.zeros(1, dtype=np.int64))
+        labels.label(np.zeros((1, 2), dtype=np.float32), NOBODY[:1], NOBODY[:1])
 
 
 def test_labels_are_learned_in_the_order_of_their_appearance() -> None:
     labels = FunctionLabels(lambda state, _: int(state[0]))
     states = np.array([[5], [2], [5], [63]], dtype=np.float32)
-    assert labels.label(states, np.arange(4)).tolist() == [0, 1, 0, 2]
+    assert labels.label(states, np.arange(4), NOBODY[:4]).tolist() == [0, 1, 0, 2]
     assert labels.names == ("5", "2", "63")
 
 
 def test_thresholds_put_an_edge_into_the_upper_group() -> None:
     spec = ThresholdGroups(feature=1, edges=(0.0, 2.0), labels=("low", "middle", "high"))
     states = np.array([[9, -1], [9, 0], [9, 1.9], [9, 2], [9, 5]], dtype=np.float32)
-    assert ThresholdLabels(spec).label(states, np.arange(5)).tolist() == [0, 1, 1, 2, 2]
+    assert ThresholdLabels(spec).label(states, np.arange(5), NOBODY[:5]).tolist() == [0, 1, 1, 2, 2]
 
 
 def test_magnitudes_split_their_sample_in_thirds() -> None:
     sample = np.random.default_rng(0).standard_normal((3000, 4)).astype(np.float32)
-    labels = MagnitudeLabels(sample).label(sample, np.zeros(3000, dtype=np.int64))
+    labels = MagnitudeLabels(sample).label(sample, NOBODY, NOBODY)
     assert np.bincount(labels).tolist() == [1000, 1000, 1000]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
+from grpo.config import HospitalEnvironment
 from grpo.environments.hospital.compiled import CompiledScenario, compile_scenario
 from grpo.environments.hospital.queue_scenarios import make_queue_scenario
 from grpo.environments.hospital.scenario_model import (
@@ -26,6 +27,7 @@ __all__ = [
     "Lognormal",
     "LognormalOfLogs",
     "Scenario",
+    "compile_environment",
     "compile_scenario",
     "list_scenarios",
     "load_scenario",
@@ -57,3 +59,17 @@ def load_scenario(name: str) -> Scenario:
         )
     path = files("grpo.environments.hospital") / "scenarios" / f"{name}.json"
     return Scenario.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def compile_environment(environment: HospitalEnvironment) -> CompiledScenario:
+    """Compile the scenario that a job's environment names or holds, as the job wants it.
+
+    Raises:
+        InputError: at /environment/scenario, where no scenario has that name.
+    """
+    scenario = environment.scenario
+    return compile_scenario(
+        load_scenario(scenario) if isinstance(scenario, str) else scenario,
+        group_aware=environment.group_aware,
+        hold=environment.hold,
+    )

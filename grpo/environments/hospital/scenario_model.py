@@ -6,9 +6,10 @@ assumed) and the words that back it. Units stand in the field names.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Generic, Literal, Self, TypeVar
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from grpo.schema import FrozenModel
 
@@ -17,9 +18,12 @@ T = TypeVar("T")
 Basis = Literal["sourced", "computed", "assumed"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=1000)]
+Hours = Annotated[float, Field(gt=0, le=1e6)]
+Amount = Annotated[float, Field(ge=0, le=1e6)]
 SHARE_TOLERANCE = 1e-3
 HOURS_PER_DAY = 24
+MAX_TYPES = 1024
 
 
 class Fact(FrozenModel, Generic[T]):
@@ -40,14 +44,14 @@ class Exponential(FrozenModel):
     """Memoryless time; its hazard is 1 / mean."""
 
     kind: Literal["exponential"] = "exponential"
-    mean_hours: Positive
+    mean_hours: Hours
 
 
 class Lognormal(FrozenModel):
     """Lognormal time given by its mean (not its median) and coefficient of variation."""
 
     kind: Literal["lognormal"] = "lognormal"
-    mean_hours: Positive
+    mean_hours: Hours
     cv: Positive
 
 
@@ -55,15 +59,15 @@ class LognormalOfLogs(FrozenModel):
     """Lognormal time given by mean and standard deviation of its logarithm (hours)."""
 
     kind: Literal["lognormal_of_logs"] = "lognormal_of_logs"
-    mu: float
-    sigma: Positive
+    mu: float = Field(ge=-10, le=10)
+    sigma: float = Field(gt=0, le=5)
 
 
 class Constant(FrozenModel):
     """The same time for everybody."""
 
     kind: Literal["constant"] = "constant"
-    hours: Positive
+    hours: Hours
 
 
 Law = Annotated[Exponential | Lognormal | LognormalOfLogs | Constant, Field(discriminator="kind")]
@@ -79,7 +83,7 @@ class Pool(FrozenModel):
 class Arrivals(FrozenModel):
     """A Poisson stream with a rate that is constant within each hour of the day."""
 
-    visits_per_day: Fact[Positive]
+    visits_per_day: Fact[Annotated[float, Field(ge=0.01, le=100_000)]]
     hourly_share: Fact[
         Annotated[tuple[Share, ...], Field(min_length=HOURS_PER_DAY, max_length=HOURS_PER_DAY)]
     ]
@@ -99,7 +103,7 @@ class Attribute(FrozenModel):
     name: Name
     values: tuple[Name, ...] = Field(min_length=1, max_length=32)
     share: Fact[tuple[Share, ...]]
-    protected: bool = True
+    protected: StrictBool = True
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -115,8 +119,8 @@ class Acuity(FrozenModel):
     """One level of urgency: what it costs to wait, what care takes, how long patience lasts."""
 
     level: int = Field(ge=1, le=16, description="1 is the most urgent.")
-    cost_per_hour: Fact[Annotated[float, Field(ge=0)]]
-    target_minutes: Fact[Annotated[float, Field(ge=0)]] | None = None
+    cost_per_hour: Fact[Amount]
+    target_minutes: Fact[Amount] | None = None
     needs: Fact[dict[Name, Annotated[int, Field(ge=0, le=10_000)]]]
     treatment: Fact[Law]
     patience: Fact[Law] | None = Field(None, description="None waits without limit.")
@@ -147,9 +151,9 @@ class Costs(FrozenModel):
     Leaving and diversion cost as much as so many hours of waiting beyond the target.
     """
 
-    factor_beyond_target: Fact[Annotated[float, Field(ge=1)]]
-    leaving_hours: Fact[Annotated[float, Field(ge=0)]]
-    diversion_hours: Fact[Annotated[float, Field(ge=0)]]
+    factor_beyond_target: Fact[Annotated[float, Field(ge=1, le=1000)]]
+    leaving_hours: Fact[Amount]
+    diversion_hours: Fact[Amount]
 
 
 class Scenario(FrozenModel):
@@ -175,7 +179,7 @@ class Scenario(FrozenModel):
     stay_bands: StayBands | None = None
     boarding: Boarding | None = None
     costs: Costs
-    review_minutes: Fact[Positive]
+    review_minutes: Fact[Annotated[float, Field(ge=1, le=10_080)]]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -185,6 +189,7 @@ class Scenario(FrozenModel):
             raise ValueError("attribute names must differ from each other")
         if self.mix_by not in names:
             raise ValueError(f"mix_by must be one of the attributes {names}, not {self.mix_by!r}")
+        self._check_size()
         values = self.attribute(self.mix_by).values
         _require_keys("acuity_share", self.acuity_share.value, values)
         for value, shares in self.acuity_share.value.items():
@@ -200,6 +205,15 @@ class Scenario(FrozenModel):
             for value, chances in table.items():
                 self._require_per_acuity(f"admission_probability of {value}", chances)
         return self
+
+    def _check_size(self) -> None:
+        bands = 1 if self.stay_bands is None else 2
+        values = math.prod(len(attribute.values) for attribute in self.attributes)
+        if (types := len(self.acuities) * bands * values) > MAX_TYPES:
+            raise ValueError(
+                f"acuities, stay bands and attributes make {types} types of patients, "
+                f"more than {MAX_TYPES}"
+            )
 
     def _check_pools_and_needs(self) -> None:
         capacities = {pool.name: pool.capacity.value for pool in self.pools}

@@ -32,6 +32,7 @@ from grpo.environments.hospital.state import (
 from grpo.environments.vector import Bool, Float32, Float64, Int64, Transition
 from grpo.errors import InputError, ShapeError, SimulationError
 from grpo.seeding import make_seed_sequence
+from grpo.tensors import Tensors, copy_tensor
 
 BURN_IN_RULES = ("fcfs", "strict_acuity", "apq", "c_mu")
 BURN_IN_HOURS = (48.0, 72.0)
@@ -48,7 +49,7 @@ class HospitalVectorEnvironment:
     under a rule drawn for it and begins at a random hour of the day. Hospital i depends on
     (seed, i) and on its own actions only, not on N.
 
-    Fulfils ``grpo.environments.vector.VectorEnvironment``.
+    Fulfils ``grpo.environments.vector.VectorEnvironment`` and ``SavesState``.
 
     Args:
         compiled: the scenario.
@@ -189,6 +190,24 @@ class HospitalVectorEnvironment:
             final_observations=self._observations,
             groups=self._groups,
         )
+
+    def save_state(self) -> Tensors:
+        """Return copies of all arrays that the next step depends on."""
+        return {name: array.copy() for name, array in self._saved_arrays().items()}
+
+    def restore_state(self, tensors: Tensors) -> None:
+        """Go on from a saved state of as many hospitals of the same scenario.
+
+        Raises:
+            CheckpointError: an array is missing or has other axes.
+        """
+        for name, array in self._saved_arrays().items():
+            copy_tensor(tensors, name, array)
+
+    def _saved_arrays(self) -> Tensors:
+        """Return the arrays themselves, by name."""
+        own = {"live": self._live, "observations": self._observations, "masks": self._masks}
+        return {**self._state._asdict(), **own}
 
     def _require_choices(self) -> None:
         """Refuse a hospital in which no choice comes up, rather than run it for ever."""

@@ -127,7 +127,15 @@ def test_cost_rates_are_exactly_zero_whenever_nobody_waits() -> None:
         observations, masks = transition.observations, transition.action_masks
 
 
-@pytest.mark.parametrize(("name", "episodes"), [("rural_hospital", 400), ("urban_hospital", 40)])
+@pytest.mark.parametrize(
+    ("name", "episodes"),
+    [
+        ("rural_hospital", 400),
+        ("urban_hospital", 40),
+        ("pediatric_hospital", 40),
+        ("emergency_surge", 40),
+    ],
+)
 def test_leaving_costs_at_least_a_99th_percentile_wait(name: str, episodes: int) -> None:
     """Otherwise a policy gains by letting somebody wait until he leaves (acuity 1 never does)."""
     compiled = compile_scenario(load_scenario(name))

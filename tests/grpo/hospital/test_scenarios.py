@@ -17,7 +17,7 @@ from grpo.environments.hospital.scenario import (
     list_scenarios,
     load_scenario,
 )
-from grpo.environments.hospital.simulate import simulate
+from grpo.environments.hospital.simulate import Outcome, simulate
 from grpo.errors import InputError
 
 
@@ -27,12 +27,17 @@ def raw(name: str = "rural_hospital") -> dict[str, Any]:
 
 
 def test_the_built_in_scenarios_are_listed_and_others_refused_by_field() -> None:
-    assert list_scenarios() == ("rural_hospital", "urban_hospital")
+    assert list_scenarios() == (
+        "emergency_surge",
+        "pediatric_hospital",
+        "rural_hospital",
+        "urban_hospital",
+    )
     with pytest.raises(InputError, match=r"/environment/scenario.*rural_hospital"):
         load_scenario("mars_hospital")
 
 
-@pytest.mark.parametrize("name", ["rural_hospital", "urban_hospital"])
+@pytest.mark.parametrize("name", list_scenarios())
 def test_every_number_says_where_it_comes_from(name: str) -> None:
     """Outside facts there are only names, levels and the schema's version."""
 
@@ -52,7 +57,12 @@ def test_every_number_says_where_it_comes_from(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "visits", "treatment_hours", "admitted", "load"),
-    [("rural_hospital", 25, 3.03, 0.142, 0.69), ("urban_hospital", 205, 2.99, 0.134, 0.78)],
+    [
+        ("rural_hospital", 25, 3.03, 0.142, 0.69),
+        ("urban_hospital", 205, 2.99, 0.134, 0.78),
+        ("pediatric_hospital", 164, 1.97, 0.092, 0.78),
+        ("emergency_surge", 266.5, 2.99, 0.134, 1.01),
+    ],
 )
 def test_means_over_all_patients_are_the_published_ones(
     name: str, visits: float, treatment_hours: float, admitted: float, load: float
@@ -86,6 +96,53 @@ def test_bands_keep_the_mean_at_each_acuity_and_carry_the_difference_by_age() ->
         # Given acuity and band, age makes no difference.
         for band in (0, 1):
             assert np.ptp(means[here & (compiled.type_band == band)]) < 1e-12
+
+
+def test_a_surge_is_the_urban_hospital_with_1_3_times_its_arrivals_and_dearer_leaving() -> None:
+    surge, urban = raw("emergency_surge"), raw("urban_hospital")
+    assert surge["arrivals"]["visits_per_day"]["value"] == pytest.approx(1.3 * 205)
+    changed = {key for key in urban if surge[key] != urban[key]}
+    assert changed == {"name", "title", "description", "arrivals", "costs"}
+    assert surge["arrivals"]["hourly_share"] == urban["arrivals"]["hourly_share"]
+    assert surge["costs"]["factor_beyond_target"] == urban["costs"]["factor_beyond_target"]
+    for lump in ("leaving_hours", "diversion_hours"):
+        assert surge["costs"][lump]["value"] == 2 * urban["costs"][lump]["value"]
+
+
+def test_children_differ_by_age_in_bands_and_admission_only() -> None:
+    """0.8 of an adult's treatment and a quarter long over all children, as in other hospitals."""
+    scenario = load_scenario("pediatric_hospital")
+    share = dict(zip(scenario.attribute("age_group").values, (0.12, 0.36, 0.3, 0.19), strict=False))
+    assert scenario.treatment_factor is not None
+    assert scenario.stay_bands is not None
+    factor, long_share = scenario.treatment_factor.value, scenario.stay_bands.long_share.value
+    assert sum(share[a] * factor[a] for a in share) / 0.97 == pytest.approx(0.8, abs=0.005)
+    assert sum(share[a] * long_share[a] for a in share) / 0.97 == pytest.approx(0.25, abs=0.005)
+    assert len({scenario.acuity_share.value[age] for age in share}) == 1
+    assert sorted(share, key=factor.__getitem__) == ["toddler", "child", "infant", "adolescent"]
+    assert sorted(share, key=long_share.__getitem__) == ["toddler", "child", "infant", "adolescent"]
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes", "left"),
+    [
+        ("pediatric_hospital", (20, 32), (0.015, 0.032)),
+        ("emergency_surge", (90, 150), (0.05, 0.12)),
+    ],
+)
+def test_waits_first_come_first_served_are_plausible(
+    name: str, minutes: tuple[float, float], left: tuple[float, float]
+) -> None:
+    """A rough count of one pool gives 32 min and 3.2% for 19 pediatric spaces.
+
+    It is above ours as in the other hospitals (urban 26 against 21 min). With more work than the
+    spaces can give, waits are bounded by those who leave: 1 to 2.5 hours, and more than the median
+    hospital's 2.1%, about the worst ones' 10%.
+    """
+    compiled = compile_scenario(load_scenario(name))
+    log = simulate(compiled, make_rule("fcfs", compiled), episodes=30, seed=5)
+    assert minutes[0] <= 60 * log.wait_hours.mean() <= minutes[1]
+    assert left[0] <= float((log.outcome == Outcome.LEFT).mean()) <= left[1]
 
 
 def test_default_classes_are_acuity_and_band_and_age_joins_only_when_asked() -> None:

@@ -149,13 +149,38 @@ def test_altered_models_are_refused_by_their_digest() -> None:
         load_policy(bytes(data), digest)
 
 
-def test_tensors_that_do_not_fit_the_manifest_are_refused_by_name() -> None:
+def test_a_flip_of_any_single_bit_of_a_file_is_noticed() -> None:
+    data = dump_policy(make_policy())
+    end = 8 + int.from_bytes(data[:8], "little")  # of the header; tensors follow
+    assert len(data) - end == sum(tensor.nbytes for tensor in make_policy().tensors.values())
+    every_header_byte = [(at, at % 8) for at in range(end)]
+    every_tensor_byte = [(at, (3 * at) % 8) for at in range(end, len(data))]
+    for at, bit in every_header_byte + every_tensor_byte:
+        altered = bytearray(data)
+        altered[at] ^= 1 << bit
+        with pytest.raises(ModelError):
+            load_policy(bytes(altered))
+    load_policy(data)
+
+
+def test_the_same_content_written_in_another_way_is_refused() -> None:
+    data = dump_policy(make_policy())
+    spaced = data.replace(b'\\"num_actions\\": 4', b'\\"num_actions\\":4 ')
+    assert spaced != data
+    with pytest.raises(ModelError, match="another way"):
+        load_policy(spaced)
+
+
+def test_a_manifest_of_other_tensors_is_refused() -> None:
     policy = make_policy()
     data = dump_policy(policy)
     wrong = data.replace(b'\\"num_actions\\": 4', b'\\"num_actions\\": 5')
     assert wrong != data
-    with pytest.raises(ModelError, match=r"index.bias: expected \(5,\) float32, got \(4,\)"):
+    with pytest.raises(ModelError, match="content does not have its digest"):
         load_policy(wrong)
+    five = policy.manifest.model_copy(update={"num_actions": 5})
+    with pytest.raises(ModelError, match=r"index.bias: expected \(5,\) float32, got \(4,\)"):
+        dump_policy(Policy(five, policy.tensors))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from grpo.models.parameters import (
     named_views,
 )
 from grpo.objectives.surrogate import clipped_surrogate
-from grpo.training.fused_update import CHUNK, FusedLearner
+from grpo.training.dense_network import CHUNK
+from grpo.training.fused_update import FusedLearner
 from grpo.training.kernels import sample_actions, surrogate_gradient
 from grpo.training.torch_update import TorchLearner
 from grpo.training.update import Batch, UpdateSettings, make_learner, make_orders

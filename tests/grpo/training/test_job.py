@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +22,8 @@ from grpo.models.serialization import dump_policy, load_policy
 from grpo.training.gate import Candidate, choose_policy
 from grpo.training.job import train_policy
 from grpo.training.observer import IterationMetrics, SilentObserver, TrainingStopped
-from grpo.training.problems import Judgement, Problem, average_within_classes, make_problem
+from grpo.training.problems import Judgement, Problem, make_problem
+from grpo.training.robust_rule import average_within_classes
 from grpo.training.starting_rule import make_index_term, rule_tensors
 
 
@@ -192,7 +194,7 @@ class TableProblem:
         return Judgement(mean, {"a": mean + 1, "b": worst})
 
 
-def gate(table: Table, weight: float) -> Manifest:
+def gate(table: Table | object, weight: float) -> Manifest:
     manifest = Manifest(
         kind="hospital",
         config={},
@@ -203,7 +205,7 @@ def gate(table: Table, weight: float) -> Manifest:
         sharpness=1.0,
     )
     candidates = [Candidate("last", Policy(manifest, {}))]
-    problem = cast(Problem, TableProblem(table))
+    problem = cast(Problem, TableProblem(table) if isinstance(table, dict) else table)
     return choose_policy(problem, candidates, weight, lambda: None).manifest
 
 
@@ -219,9 +221,62 @@ def test_gate_keeps_the_rule_unless_something_is_better() -> None:
     assert len(manifest.validation) == 5
 
 
+def test_nobody_wins_by_groups_that_he_alone_never_met() -> None:
+    class Partly:
+        """The rule meets both groups; the greedy network, worse in what both met, never ``b``."""
+
+        rule_name = "c_mu"
+
+        def judge(self, policy: Policy) -> Judgement:
+            if policy.manifest.served == "rule":
+                return Judgement(-5.0, {"a": -5.0, "b": -9.0})
+            if policy.sharpness == "greedy":
+                return Judgement(-5.5, {"a": -6.0})
+            return Judgement(-50.0, {"a": -50.0, "b": -50.0})
+
+    manifest = gate(Partly(), 0.5)
+    assert manifest.served == "rule"  # by their own groups: -7 for the rule, -5.75 for greedy
+    objectives = {(s.candidate, s.sharpness): s.objective for s in manifest.validation}
+    assert objectives["rule", "greedy"] == pytest.approx(-5.0)
+    assert objectives["last", "greedy"] == pytest.approx(-5.75)
+    assert manifest.validation[0].group_returns == {"a": -5.0, "b": -9.0}
+
+
+def test_the_gate_judges_with_the_weight_that_was_trained_with() -> None:
+    algorithm = make_config().algorithm.model_dump() | {"group_robustness_weight": 1.0}
+    for score in train_policy(make_config(algorithm=algorithm)).policy.manifest.validation:
+        worst = min(score.group_returns.values())
+        assert worst < score.mean_return
+        assert score.objective == pytest.approx(0.05 * score.mean_return + 0.95 * worst)
+
+
 def test_rule_of_a_trained_job_can_be_served() -> None:
     result = train_policy(make_config())
     ruled = with_serving(result.policy, served="rule", sharpness="greedy")
     problem = make_problem(make_config())
     judged = problem.judge(load_policy(dump_policy(ruled)))
     assert judged.mean_return == pytest.approx(result.policy.manifest.validation[0].mean_return)
+
+
+def test_a_budget_in_seconds_ends_training_at_the_first_iteration_past_it() -> None:
+    class Slow(Recorder):
+        def on_iteration(self, metrics: IterationMetrics) -> None:
+            super().on_iteration(metrics)
+            time.sleep(0.1)
+
+    recorder = Slow()
+    budget = {"total_timesteps": 1_000_000, "max_seconds": 0.25}
+    result = train_policy(make_config(budget=budget), recorder)
+    seconds = [metrics.seconds for metrics in recorder.metrics]
+    assert len(seconds) < 10  # of 3,907 that the timesteps would allow
+    assert all(moment < 0.25 for moment in seconds[:-1])
+    assert recorder.phases == ["compiling", "training", "validating", "evaluating"]
+    assert result.policy.manifest.timesteps == 256 * len(seconds)
+
+
+@pytest.mark.parametrize(("max_seconds", "promised"), [(None, True), (1000.0, False)])
+def test_only_a_job_that_the_clock_cannot_end_promises_its_digest(
+    max_seconds: float | None, promised: bool
+) -> None:
+    budget = {"total_timesteps": 256, "max_seconds": max_seconds}
+    assert train_policy(make_config(budget=budget)).policy.manifest.reproducible is promised

@@ -12,7 +12,8 @@ from grpo.config import Algorithm
 from grpo.models.parameters import NetworkShape
 from grpo.objectives.surrogate import masked_log_softmax
 from grpo.training.brain import Brain
-from grpo.training.loop import TrainingLoop, effective_method
+from grpo.training.loop import TrainingLoop
+from grpo.training.method import effective_method
 from grpo.training.observer import TrainingDiverged
 from grpo.training.torch_update import TorchLearner
 from grpo.training.update import UpdateSettings, make_learner
@@ -123,7 +124,7 @@ def test_gradient_at_weight_zero_equals_a_plain_ppo_loss() -> None:
     algorithm = make_algorithm(group_robustness_weight=0.0, ent_coef=0.01, num_steps=4)
     loop = make_loop(environment, algorithm)
     train(loop, 3)
-    rollout = loop._collector.collect(loop.brain.returns)
+    rollout = loop.collector.collect(loop.brain.returns)
     performance = loop._judge(rollout)
     advantages, returns = loop._estimate_advantages(rollout, performance)
     combined = loop._combine(advantages, rollout, loop._weigh(performance), performance)
@@ -192,7 +193,7 @@ def test_torch_learner_trains_the_same_policy_but_for_rounding() -> None:
             loop.brain.learner = TorchLearner(
                 learner.shape, learner.actor_parameters, learner.critic_parameters
             )
-            loop._collector.learner = loop.brain.learner
+            loop.collector.learner = loop.brain.learner
         loop.run_iteration(0.0)
         results.append(loop.brain.learner.actor_parameters.copy())
     assert np.abs(results[0] - results[1]).max() < 1e-4
