@@ -20,6 +20,7 @@ from grpo.training.brain import Brain
 from grpo.training.scales import ReturnScale
 from grpo.training.update import make_learner
 
+LARGEST = float(np.finfo(np.float32).max)
 FACE = {"learning_rate": "lr", "clip_coef": "eps_clip"}
 """Names of the fixed face for hyperparameters of ``Algorithm``."""
 
@@ -57,7 +58,7 @@ class GRPOAgent:
     ) -> None:
         self.state_dim = _check_count("state_dim", state_dim)
         self.action_dim = _check_count("action_dim", action_dim)
-        self.seed = seed
+        self.seed = _check_seed(seed)
         self.algorithm = make_algorithm(
             learning_rate=lr,
             clip_coef=eps_clip,
@@ -113,11 +114,17 @@ class GRPOAgent:
             ShapeError: the state has another number of elements.
             InputError: the state holds a number that is not finite.
         """
-        observation = np.asarray(state, dtype=np.float32).reshape(1, -1)
-        if observation.shape[1] != self.state_dim:
-            raise ShapeError(f"state: expected {self.state_dim} numbers, got {observation.size}")
-        if not np.isfinite(observation).all():
-            raise InputError.single("/state", "holds a number that is not finite", given=state)
+        given = _read_numbers(state)
+        if given.size != self.state_dim:
+            raise ShapeError(f"state: expected {self.state_dim} numbers, got {given.size}")
+        if not (np.abs(given) <= LARGEST).all():  # also not a number
+            raise InputError.single(
+                "/state",
+                "holds a number that is not finite in single precision",
+                given=state,
+                allowed=f"-{LARGEST:.3g} to {LARGEST:.3g}",
+            )
+        observation = given.astype(np.float32).reshape(1, -1)
         logits = self.brain.learner.compute_logits(self.brain.normalizer(observation), None)[0]
         if deterministic:
             return int(logits.argmax())
@@ -181,6 +188,27 @@ def make_algorithm(**fields: Any) -> Algorithm:
             name = issue.pointer.lstrip("/")
             issues.append(type(issue)(f"/{FACE.get(name, name)}", issue.message, issue.given))
         raise InputError(issues) from error
+
+
+def _read_numbers(state: ArrayLike) -> NDArray[np.float64]:
+    """Return a state's numbers.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    try:
+        return np.asarray(state, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError.single("/state", "must hold numbers", given=state) from error
+
+
+def _check_seed(seed: int) -> int:
+    """Return a seed that is at least 0."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InputError.single(
+            "/seed", "must be an integer", given=seed, allowed="0 to 9223372036854775807"
+        )
+    return seed
 
 
 def _check_count(name: str, value: int) -> int:

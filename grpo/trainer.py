@@ -17,7 +17,8 @@ from grpo.environments.gymnasium_vector import (
 from grpo.errors import InputError
 from grpo.grouping.labels import FunctionLabels, GroupFunction, Labeller, MagnitudeLabels
 from grpo.seeding import derive_seed
-from grpo.training.loop import TrainingLoop, effective_method
+from grpo.training.loop import TrainingLoop
+from grpo.training.method import effective_method
 from grpo.training.observer import IterationMetrics
 
 MAX_EVALUATION_STEPS = 100_000
@@ -141,10 +142,12 @@ class GRPOTrainer:
             num_episodes: at least 1; the history holds exactly so many episodes.
 
         Raises:
-            InputError: num_episodes is below 1, or the group function returned no valid label.
+            InputError: num_episodes is no integer or below 1, or the group function returned no
+                valid label.
             TrainingDiverged: a reward or loss is not finite.
         """
-        if num_episodes < 1:
+        whole = isinstance(num_episodes, int) and not isinstance(num_episodes, bool)
+        if not whole or num_episodes < 1:
             raise InputError.single(
                 "/num_episodes", "must be an integer", given=num_episodes, allowed=">= 1"
             )

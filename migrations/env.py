@@ -9,7 +9,9 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection, Engine
 
-import service.policies.models  # noqa: F401  registers every table
+import service.jobs.side_models
+import service.keys.models
+import service.policies.models  # noqa: F401  registers every other table
 from service.database import Base, make_engine
 from service.settings import Settings
 

@@ -12,18 +12,20 @@ from enum import IntEnum
 from sqlalchemy.exc import OperationalError
 
 from grpo.config import TrainConfig
-from grpo.errors import InputError, ModelError
+from grpo.errors import CheckpointError, InputError, ModelError
 from grpo.models.serialization import digest_bytes, dump_policy, load_policy
 from grpo.training.job import TrainingResult, train_policy
 from grpo.training.observer import TrainingStopped
 from service.database import Database, is_storage_full
 from service.errors import FencedError
+from service.jobs.checkpoints import load_stored
 from service.jobs.leases import get_claimed
 from service.jobs.outcomes import fail, finish_cancelled, succeed
 from service.jobs.records import Claim
 from service.jobs.states import StatusReason
 from service.observability import bind_context, configure_logging, get_logger
 from service.settings import Settings
+from service.storage import StorageReserve
 from workers.observer import RecordingObserver
 from workers.process import EXIT_FENCED, EXIT_STOPPED
 
@@ -67,9 +69,16 @@ def _execute(
     threads = max(1, cores // settings.worker_concurrency)
     try:
         config = TrainConfig.parse(held.config)
-        observer = RecordingObserver(database, held, config.budget.total_timesteps, stop)
+        observer = RecordingObserver(
+            database,
+            held,
+            config.budget.total_timesteps,
+            stop,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            max_seconds=config.budget.max_seconds,
+        )
         try:
-            result = train_policy(config, observer, num_threads=threads)
+            result = _train(database, held, config, observer, threads)
             _persist(observer.write)
         except TrainingStopped:
             if not observer.cancelled:
@@ -82,9 +91,34 @@ def _execute(
     except Exception as error:  # noqa: BLE001 - whatever training raises is how the job ended
         get_logger().warning("training_failed", exc_info=error)
         reason, detail = explain(error)
+        if reason is StatusReason.STORAGE_FULL:
+            StorageReserve(settings).release()
         _persist(lambda: fail(database, job_id, fence, reason, detail))
         return Outcome.FAILED
     return Outcome.SUCCEEDED
+
+
+def _train(
+    database: Database,
+    held: Claim,
+    config: TrainConfig,
+    observer: RecordingObserver,
+    num_threads: int,
+) -> TrainingResult:
+    """Train on from the job's checkpoint; from the beginning where it has none that can be used."""
+    stored = load_stored(database, held.job_id)
+    if stored is not None:
+        try:
+            return train_policy(
+                config,
+                observer,
+                num_threads=num_threads,
+                checkpoints=observer,
+                resume_from=stored.data,
+            )
+        except CheckpointError as error:
+            get_logger().warning("checkpoint_refused", error=str(error))
+    return train_policy(config, observer, num_threads=num_threads, checkpoints=observer)
 
 
 def explain(error: Exception) -> tuple[StatusReason, str]:

@@ -14,9 +14,8 @@ from typing import Self
 from grpo.environments.hospital.kernel_cache import kernel_cache_folder
 from service.settings import Settings
 
-TAIL_BYTES = 16_384
+TAIL_BYTES = 65_536
 CHUNK_BYTES = 65_536
-DRAIN_SECONDS = 1.0
 EXIT_STOPPED = 12
 EXIT_FENCED = 13
 OF_THE_API = ("GRPO_API_KEY", "GRPO_HOST", "GRPO_PORT")
@@ -50,7 +49,10 @@ class TrainingProcess:
     """A child process in its own process group; the thread that starts it must outlive it.
 
     The kernel kills the child when that thread ends, because the child asks for it. What it
-    prints is passed on to standard error, and the last 16 KiB are kept.
+    prints is passed on to standard error, and the last 64 KiB are kept.
+
+    Attributes:
+        printed_bytes: how much it has printed so far.
 
     Args:
         command: program and arguments.
@@ -72,6 +74,7 @@ class TrainingProcess:
         os.set_blocking(self._output.fileno(), False)
         self._exit = os.pidfd_open(self._child.pid)
         self._tail = b""
+        self.printed_bytes = 0
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
         self._selector.register(self._exit, selectors.EVENT_READ)
@@ -93,8 +96,18 @@ class TrainingProcess:
 
     @property
     def tail(self) -> str:
-        """The last output, up to 16 KiB."""
-        return self._tail.decode("utf-8", "replace").strip()
+        """The last output, up to 64 KiB, without the space around it."""
+        return self.output.strip()
+
+    @property
+    def output(self) -> str:
+        """The last output, up to 64 KiB."""
+        return self._tail.decode("utf-8", "replace")
+
+    @property
+    def dropped_bytes(self) -> int:
+        """How much was printed before the last output."""
+        return self.printed_bytes - len(self._tail)
 
     def wait(self, timeout_seconds: float) -> int | None:
         """Wait for output or the end; return the exit code (minus the signal), None if it runs."""
@@ -126,6 +139,7 @@ class TrainingProcess:
             return self._child.returncode is None
         if chunk:
             self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+            self.printed_bytes += len(chunk)
             sys.stderr.write(chunk.decode("utf-8", "replace"))
             sys.stderr.flush()
         return bool(chunk)

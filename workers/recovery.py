@@ -10,6 +10,7 @@ from service.jobs.leases import recover_expired, take_unrung
 from service.jobs.states import JobState
 from service.jobs.submission import ring
 from service.observability import get_logger
+from service.storage import StorageReserve
 from workers.training import Supervisor
 
 
@@ -22,6 +23,7 @@ class Sweeper:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._reserve = StorageReserve(supervisor.settings)
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
     def start(self) -> None:
@@ -33,12 +35,13 @@ class Sweeper:
         self._thread.join()
 
     def sweep(self) -> list[str]:
-        """Sweep once and return the jobs that were rung.
+        """Sweep once and return the jobs that were rung; take the disk's reserve where it is gone.
 
         Jobs with an expired lease go back to the queue (or end, attempts used up) and are rung.
         Of the jobs that have waited for two sweeps since their last bell, at most as many are
         rung as this worker could start now: a full queue before busy workers is no lost bell.
         """
+        self._reserve.take()
         settings, database = self._supervisor.settings, self._supervisor.database
         recovered = recover_expired(database, settings.max_attempts)
         for job_id, state in recovered.items():

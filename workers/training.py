@@ -27,6 +27,7 @@ from service.jobs.states import EndReason, JobState, StatusReason
 from service.jobs.submission import ring
 from service.observability import bind_context, get_logger
 from service.settings import Settings
+from workers.log_keeping import LogKeeper
 from workers.process import (
     EXIT_STOPPED,
     TrainingProcess,
@@ -97,7 +98,9 @@ class Supervisor:
         log.info("training_started", worker=self.name)
         environment = training_environment(self.settings)
         with TrainingProcess(self._command(held.job_id, held.fence), environment) as process:
-            code = self._watch(held, process)
+            keeper = LogKeeper(self.database, held, process)
+            code = self._watch(held, process, keeper)
+            keeper.write()
             tail = process.tail
         with suppress(FencedError):  # another worker owns the job by now: nothing to settle
             self._settle(held, code, tail)
@@ -107,12 +110,13 @@ class Supervisor:
             ring(self.queue, held.job_id)
         return state
 
-    def _watch(self, held: Claim, process: TrainingProcess) -> int:
+    def _watch(self, held: Claim, process: TrainingProcess, keeper: LogKeeper) -> int:
         """Wait for the child's end; renew the lease, pass on cancelling and stopping."""
         beat = Heartbeat(self.database, held, self.settings)
         kill_at = None
         while (code := process.wait(POLL_SECONDS)) is None:
             beat.maybe_renew()
+            keeper.maybe_write()
             if beat.lost or (kill_at is not None and self.hurrying.is_set()):
                 kill_at = 0.0
             elif kill_at is None and (beat.cancelling or self.stopping.is_set()):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from grpo.tensors import Tensors, copy_tensor, take_number
+
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -55,6 +57,31 @@ class ObservationNormalizer:
     def __call__(self, observations: Float32) -> Float32:
         """Return normalised observations [B, O]."""
         return normalize(observations, self.mean, self.inverse_std)
+
+    def save_state(self) -> Tensors:
+        """Return everything measured so far, exactly."""
+        return {
+            "count": np.array(self.count),
+            "moment_mean": self._mean.copy(),
+            "moment_squares": self._squares.copy(),
+            "mean": self.mean.copy(),
+            "inverse_std": self.inverse_std.copy(),
+        }
+
+    def restore_state(self, tensors: Tensors) -> None:
+        """Go on from what ``save_state`` returned.
+
+        Raises:
+            CheckpointError: an array is missing or of another size.
+        """
+        self.count = take_number(tensors, "count")
+        for name, array in (
+            ("moment_mean", self._mean),
+            ("moment_squares", self._squares),
+            ("mean", self.mean),
+            ("inverse_std", self.inverse_std),
+        ):
+            copy_tensor(tensors, name, array)
 
     def restore(self, mean: Float32, inverse_std: Float32) -> None:
         """Take saved moments over, as if they had been measured on very many observations."""

@@ -64,6 +64,8 @@ class Manifest(FrozenModel):
         sharpness: factor on the logits when serving, or greedy.
         seed: of training.
         timesteps: decisions made in training.
+        reproducible: whether the same configuration gives the same digest; the clock ended the
+            training of one that is not.
         scale: S, the unit of the temperature.
         merged_acuities: acuities that were standardised as one cell.
         validation: all candidates that were compared.
@@ -85,6 +87,7 @@ class Manifest(FrozenModel):
     sharpness: Sharpness = "greedy"
     seed: int = 0
     timesteps: int = 0
+    reproducible: bool = True
     scale: float = 1.0
     merged_acuities: tuple[tuple[int, ...], ...] = ()
     validation: tuple[ValidationScore, ...] = ()

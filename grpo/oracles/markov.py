@@ -69,7 +69,7 @@ def solve_robust_mdp(
     balance = np.hstack([flow, np.zeros((num_states, 1))])
     bounds = [(0, None)] * flat_rewards.shape[1] + [(None, None)]
     found = linprog(cost, below, np.zeros(len(rewards)), balance, start, bounds, method="highs")
-    if found.x is None:
+    if not found.success or found.x is None:
         raise GRPOError(f"no optimum of the Markov decision process: {found.message}")
     occupancy = np.maximum(found.x[:-1], 0).reshape(num_states, num_actions)
     group_returns = flat_rewards @ occupancy.reshape(-1)

@@ -109,7 +109,7 @@ def solve_robust_queue(
         [(0, None)] * num_classes + [(None, None)],
         method="highs",
     )
-    if found.x is None:
+    if not found.success or found.x is None:
         raise GRPOError(f"no optimum of the queue: {found.message}")
     waits: Float64 = unit * found.x[:-1]
     value = (1 - weight) * costs[0] @ waits + weight * (costs[1:] @ waits).max()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from grpo.environments.gymnasium_variants import make_makers
 from grpo.errors import InputError, SimulationError
-from grpo.grouping.specs import ThresholdGroups
+from grpo.grouping.labels import make_labeller
+from grpo.grouping.specs import GroupSpec, ThresholdGroups, find_when, locate_leaves
 from grpo.models.policy import Policy
 from grpo.seeding import derive_seed, make_generator
 
@@ -33,9 +34,11 @@ class Episodes(NamedTuple):
 
 
 def play_episodes(
-    environment_id: str, policy: Policy, grouping: ThresholdGroups, *, episodes: int, seed: int
+    environment_id: str, policy: Policy, grouping: GroupSpec, *, episodes: int, seed: int
 ) -> Episodes:
     """Play episodes as the policy is served; episode i starts from (seed, i) only.
+
+    Where environments have variants, episode i is of variant i modulo their number.
 
     Args:
         environment_id: registered with Gymnasium, without a module part.
@@ -48,13 +51,14 @@ def play_episodes(
         InputError: the grouping reads a feature that the observation does not have.
         SimulationError: an episode does not end within 100,000 steps.
     """
-    if grouping.feature >= policy.manifest.observation_size:
-        raise InputError.single(
-            "/grouping/feature",
-            "the observation has no such feature",
-            given=grouping.feature,
-            allowed=f"0 to {policy.manifest.observation_size - 1}",
-        )
+    for pointer, leaf in locate_leaves(grouping):
+        if isinstance(leaf, ThresholdGroups) and leaf.feature >= policy.manifest.observation_size:
+            raise InputError.single(
+                f"{pointer}/feature",
+                "the observation has no such feature",
+                given=leaf.feature,
+                allowed=f"0 to {policy.manifest.observation_size - 1}",
+            )
     parts = [
         _play_batch(environment_id, policy, grouping, range(first, last), seed)
         for first in range(0, episodes, MAX_AT_ONCE)
@@ -67,22 +71,22 @@ def play_episodes(
 
 
 def _play_batch(
-    environment_id: str, policy: Policy, grouping: ThresholdGroups, episodes: range, seed: int
+    environment_id: str, policy: Policy, grouping: GroupSpec, episodes: range, seed: int
 ) -> Episodes:
     """Play some of the episodes side by side, so that the policy decides for all at once."""
-    environments = [gymnasium.make(environment_id) for _ in episodes]
+    makers, labeller = make_makers(environment_id, grouping), make_labeller(grouping)
+    environments = [makers[i % len(makers)]() for i in episodes]
+    numbers, each_state = np.array(episodes, dtype=np.int64), find_when(grouping) == "step"
     generator = make_generator(derive_seed(seed, "serving"), str(episodes.start))
-    returns, visits = np.zeros(len(episodes)), np.zeros((len(episodes), len(grouping.labels)))
+    returns, visits = np.zeros(len(episodes)), np.zeros((len(episodes), len(labeller.names)))
     observations = np.zeros((len(episodes), policy.manifest.observation_size), np.float32)
     for i, environment in enumerate(environments):
         start = derive_seed(seed, f"episode {episodes[i]}")
         observations[i] = _flatten(environment.reset(seed=start)[0])
     live = np.arange(len(episodes))
     for step in range(MAX_STEPS):
-        if step == 0 or grouping.when == "step":
-            groups = np.searchsorted(
-                grouping.edges, observations[live, grouping.feature], side="right"
-            )
+        if step == 0 or each_state:
+            groups = labeller.label(observations[live], numbers[live], numbers[live])
             visits[live, groups] += 1
         masks = np.ones((len(live), policy.manifest.num_actions), np.bool_)
         actions = policy.act(observations[live], masks, generator)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grpo.config import Evaluation, GymnasiumEnvironment, HospitalEnvironment, TrainConfig
-from grpo.environments.hospital.compiled import CompiledScenario, compile_scenario
+from grpo.environments.hospital.compiled import CompiledScenario
 from grpo.environments.hospital.dispatch_rules import IndexRule, make_rule
-from grpo.environments.hospital.scenario import load_scenario
+from grpo.environments.hospital.scenario import compile_environment
 from grpo.environments.hospital.simulate import Chooser, Outcome, PatientLog, simulate
 from grpo.errors import InputError
 from grpo.fairness.assessment import assess_episodes, assess_patients
@@ -18,7 +18,8 @@ from grpo.fairness.by_group import Patients
 from grpo.fairness.intervals import CONFIDENCE
 from grpo.fairness.report import ArmName, FairnessReport, MetricName, Provenance
 from grpo.grouping.heads import Heads, build_heads
-from grpo.grouping.specs import AttributeGroups, ThresholdGroups
+from grpo.grouping.labels import make_labeller
+from grpo.grouping.specs import merge_attributes
 from grpo.models.policy import Policy
 from grpo.seeding import make_generator
 from grpo.training.episodes import play_episodes
@@ -71,20 +72,17 @@ def _evaluate_hospital(
     config: TrainConfig, environment: HospitalEnvironment, policy: Policy
 ) -> FairnessReport:
     """Simulate every arm on the same patients and judge them."""
-    if not isinstance(config.grouping, AttributeGroups):
+    attributes = merge_attributes(config.grouping)
+    if attributes is None:
         raise InputError.single(
             "/grouping/kind", "patients are grouped by their attributes",
             given=config.grouping.kind, allowed="attribute",
         )  # fmt: skip
-    compiled = compile_scenario(
-        load_scenario(environment.scenario),
-        group_aware=environment.group_aware,
-        hold=environment.hold,
-    )
+    compiled = compile_environment(environment)
     judged = config.evaluation
     heads = build_heads(
         compiled,
-        config.grouping,
+        attributes,
         "standardised",
         evaluation_hours=judged.episodes * judged.horizon_hours,
     )
@@ -99,7 +97,7 @@ def _evaluate_hospital(
         name: patients_of(_simulate(compiled, chooser, judged), compiled, heads)
         for name, chooser in (choosers | rules).items()
     }
-    provenance = _make_provenance(config, policy, environment.scenario).model_copy(
+    provenance = _make_provenance(config, policy, environment.scenario_name).model_copy(
         update={
             "warmup_hours": judged.warmup_hours,
             "horizon_hours": judged.horizon_hours,
@@ -137,11 +135,7 @@ def _evaluate_gymnasium(
     config: TrainConfig, environment: GymnasiumEnvironment, policy: Policy
 ) -> FairnessReport:
     """Play episodes and judge their returns by group."""
-    if not isinstance(config.grouping, ThresholdGroups):
-        raise InputError.single(
-            "/grouping/kind", "episodes are grouped by a feature of the state",
-            given=config.grouping.kind, allowed="threshold",
-        )  # fmt: skip
+    labels = make_labeller(config.grouping).names
     played = play_episodes(
         environment.id,
         policy,
@@ -150,7 +144,7 @@ def _evaluate_gymnasium(
         seed=config.evaluation.seed,
     )
     provenance = _make_provenance(config, policy, environment.id)
-    return assess_episodes(played.returns, played.membership, config.grouping.labels, provenance)
+    return assess_episodes(played.returns, played.membership, labels, provenance)
 
 
 def patients_of(log: PatientLog, compiled: CompiledScenario, heads: Heads) -> Patients:

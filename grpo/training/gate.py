@@ -9,7 +9,7 @@ import numpy as np
 
 from grpo.models.policy import Policy, Sharpness, ValidationScore, with_serving
 from grpo.objectives.group_weights import robust_objective
-from grpo.training.problems import Problem
+from grpo.training.problems import Judgement, Problem
 
 SHARPNESSES: tuple[Sharpness, ...] = (1.0, 2.0, 4.0, "greedy")
 
@@ -48,22 +48,43 @@ def choose_policy(
         for candidate in candidates
         for sharpness in SHARPNESSES
     ]
-    scores = []
-    for name, policy in versions:
+    judgements = []
+    for _, policy in versions:
         check()
-        scores.append(score_policy(problem, name, policy, weight))
+        judgements.append(problem.judge(policy))
+    scores = score_versions(versions, judgements, weight)
     best = int(np.argmax([score.objective for score in scores]))
-    return with_serving(versions[best][1], validation=tuple(scores))
+    return with_serving(versions[best][1], validation=scores)
 
 
-def score_policy(problem: Problem, name: str, policy: Policy, weight: float) -> ValidationScore:
-    """Judge one version of a policy by F."""
-    mean_return, group_returns = problem.judge(policy)
-    returns = np.array(list(group_returns.values()))
-    return ValidationScore(
-        candidate=name,
-        sharpness=policy.sharpness,
-        objective=robust_objective(mean_return, returns, weight),
-        mean_return=mean_return,
-        group_returns=group_returns,
+def score_versions(
+    versions: Sequence[tuple[str, Policy]], judgements: Sequence[Judgement], weight: float
+) -> tuple[ValidationScore, ...]:
+    """Score versions of a policy by F, its minimum over the groups that every version met.
+
+    Groups of states may be met by some versions only. A minimum over each version's own groups
+    would favour whoever never met the worst one, and there is no return to compare him by there.
+    Groups of patients and of episodes are met by all versions alike.
+
+    Args:
+        versions: name and policy of each.
+        judgements: of each, in the same order.
+        weight: w of F.
+    """
+    common = set.intersection(*(set(judged.group_returns) for judged in judgements))
+    return tuple(
+        ValidationScore(
+            candidate=name,
+            sharpness=policy.sharpness,
+            objective=robust_objective(
+                judged.mean_return,
+                np.array(
+                    [value for label, value in judged.group_returns.items() if label in common]
+                ),
+                weight,
+            ),
+            mean_return=judged.mean_return,
+            group_returns=judged.group_returns,
+        )
+        for (name, policy), judged in zip(versions, judgements, strict=True)
     )

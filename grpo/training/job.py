@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from grpo.config import TrainConfig
 from grpo.environments.registry import check_config
+from grpo.errors import CheckpointError
 from grpo.fairness.report import FairnessReport
 from grpo.models.parameters import Float32, NetworkShape, named_views
 from grpo.models.policy import NORMALIZATION, Manifest, Policy
 from grpo.training.brain import Brain
+from grpo.training.checkpoint import Checkpoint, CheckpointSink, dump_checkpoint, load_checkpoint
 from grpo.training.evaluation import evaluate_policy
 from grpo.training.gate import Candidate, choose_policy
-from grpo.training.loop import TrainingLoop, effective_method
+from grpo.training.loop import TrainingLoop
+from grpo.training.loop_state import can_be_saved, restore_loop, save_loop
+from grpo.training.method import effective_method
 from grpo.training.observer import (
     IterationMetrics,
     Observer,
@@ -39,7 +43,7 @@ __all__ = [
 ]
 
 
-CHECKPOINTS = (0.75,)
+KEPT_AT = (0.75,)
 """Shares of training at which the averaged actor is kept for validation, besides its end."""
 
 CRITIC_WARMUP = 2
@@ -50,7 +54,10 @@ MOST_THREADS = 2
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training leaves: the policy to serve, its metrics and how it was judged."""
+    """What a training leaves: the policy to serve, its metrics and how it was judged.
+
+    A resumed training's history begins after its checkpoint.
+    """
 
     policy: Policy
     history: tuple[IterationMetrics, ...]
@@ -58,19 +65,31 @@ class TrainingResult:
 
 
 def train_policy(
-    config: TrainConfig, observer: Observer | None = None, *, num_threads: int | None = None
+    config: TrainConfig,
+    observer: Observer | None = None,
+    *,
+    num_threads: int | None = None,
+    checkpoints: CheckpointSink | None = None,
+    resume_from: bytes | None = None,
 ) -> TrainingResult:
     """Train, validate and judge one policy.
+
+    A training that is stopped, or killed, and resumed from its latest checkpoint ends with the
+    same policy to the bit, and the same metrics but for wall-clock time, as one that was not:
+    on the same kind of processor with the same versions of the libraries.
 
     Args:
         config: the whole job; every hyperparameter is recorded in the policy's manifest.
         observer: hears phases and iterations and may stop the training.
         num_threads: threads of the update; by default up to 2 of the cores this process may use.
             The result is the same to the bit for every number of threads.
+        checkpoints: takes checkpoints when it says that one is due, and when the training stops.
+        resume_from: a checkpoint of the same configuration, to go on from.
 
     Raises:
         InputError: the configuration does not fit the environment.
-        TrainingStopped: the observer asked for it.
+        CheckpointError: ``resume_from`` is damaged, or of another training or version.
+        TrainingStopped: the observer asked for it; the checkpoint says where.
         TrainingDiverged: a number stopped being finite.
     """
     observer = observer or SilentObserver()
@@ -78,14 +97,21 @@ def train_policy(
     observer.on_phase("compiling")
     problem = make_problem(config)
     loop = make_loop(config, problem, num_threads or count_threads())
-    observer.on_phase("training")
-    history, candidates = _train(config, problem, loop, observer)
-    observer.on_phase("validating")
-    weight = config.algorithm.group_robustness_weight
-    policy = choose_policy(problem, candidates, weight, _make_check(observer))
-    observer.on_phase("evaluating")
-    _make_check(observer)()
-    return TrainingResult(policy, history, evaluate_policy(config, policy))
+    run = _Run(config, problem, loop, observer, checkpoints)
+    if resume_from is not None:
+        run.resume(resume_from)
+    try:
+        observer.on_phase("training")
+        run.train()
+        observer.on_phase("validating")
+        weight = effective_method(config.algorithm, problem.num_groups).weight
+        policy = choose_policy(problem, run.make_candidates(), weight, run.check)
+        observer.on_phase("evaluating")
+        run.check()
+    except TrainingStopped:
+        run.save(even_if_not_due=True)
+        raise
+    return TrainingResult(policy, tuple(run.history), evaluate_policy(config, policy))
 
 
 def count_threads() -> int:
@@ -126,28 +152,97 @@ def count_iterations(config: TrainConfig) -> int:
     return math.ceil(config.budget.total_timesteps / (algorithm.num_envs * algorithm.num_steps))
 
 
-def _train(
-    config: TrainConfig, problem: Problem, loop: TrainingLoop, observer: Observer
-) -> tuple[tuple[IterationMetrics, ...], list[Candidate]]:
-    """Run all iterations; return their metrics and the checkpoints, the latest first."""
-    total, check = count_iterations(config), _make_check(observer)
-    history: list[IterationMetrics] = []
-    checkpoints: list[Candidate] = []
-    marks = {math.ceil(share * total): share for share in CHECKPOINTS if total > 1}
-    for iteration in range(1, total + 1):
-        check()
-        metrics = loop.run_iteration((iteration - 1) / total)
-        history.append(metrics)
-        observer.on_iteration(metrics)
-        if iteration in marks and iteration < total:
-            name = f"average at {marks[iteration]:.0%}"
-            checkpoints.append(
-                Candidate(name, make_policy(config, problem, loop, loop.averaged_actor))
-            )
-    last = loop.brain.learner.actor_parameters
-    final = [("average at 100%", loop.averaged_actor), ("last", last)]
-    latest = [Candidate(name, make_policy(config, problem, loop, actor)) for name, actor in final]
-    return tuple(history), latest + checkpoints[::-1]
+class _Run:
+    """One training under way: its loop, what it has kept for validation, and its checkpoints.
+
+    Attributes:
+        history: metrics of the iterations made by this process.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        problem: Problem,
+        loop: TrainingLoop,
+        observer: Observer,
+        checkpoints: CheckpointSink | None,
+    ) -> None:
+        self.history: list[IterationMetrics] = []
+        self._config, self._problem, self._loop = config, problem, loop
+        self._observer, self._sink = observer, checkpoints
+        self._total = count_iterations(config)
+        self._kept: list[Candidate] = []
+        self._saved = 0
+
+    def check(self) -> None:
+        """Raise TrainingStopped once the observer asks for it."""
+        if self._observer.should_stop():
+            raise TrainingStopped("the training was asked to stop")
+
+    def resume(self, data: bytes) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            CheckpointError: it is damaged, or of another training or version.
+        """
+        checkpoint = load_checkpoint(self._config, data)
+        restore_loop(self._loop, checkpoint.tensors)
+        self._kept = list(checkpoint.candidates)
+        self._saved = checkpoint.iteration
+
+    def train(self) -> None:
+        """Run the iterations that are left, or as many as the budget in seconds allows."""
+        total, loop = self._total, self._loop
+        marks = {math.ceil(share * total): share for share in KEPT_AT if total > 1}
+        for iteration in range(loop.iterations + 1, total + 1):
+            self.check()
+            spent = self._time_spent()
+            if spent >= 1:
+                return
+            metrics = loop.run_iteration(max((iteration - 1) / total, spent))
+            self.history.append(metrics)
+            self._observer.on_iteration(metrics)
+            if iteration in marks and iteration < total:
+                self._kept.append(
+                    self._candidate(f"average at {marks[iteration]:.0%}", loop.averaged_actor)
+                )
+            self.save()
+
+    def _time_spent(self) -> float:
+        """Return the share of the budget in seconds that is used; 0 without one."""
+        limit = self._config.budget.max_seconds
+        if limit is None or self._loop.iterations == 0:
+            return 0.0
+        return (time.perf_counter() - self._loop.started) / limit
+
+    def make_candidates(self) -> list[Candidate]:
+        """Return what the gate chooses from, the latest first."""
+        loop = self._loop
+        final = [
+            self._candidate("average at 100%", loop.averaged_actor),
+            self._candidate("last", loop.brain.learner.actor_parameters),
+        ]
+        return final + self._kept[::-1]
+
+    def save(self, *, even_if_not_due: bool = False) -> None:
+        """Give the sink a checkpoint if it wants one and one can be taken here."""
+        sink, iteration = self._sink, self._loop.iterations
+        if sink is None or iteration == self._saved:
+            return
+        whole = iteration == self._total or can_be_saved(self._loop)
+        if not whole or not (even_if_not_due or sink.is_due()):
+            return
+        self._saved = iteration
+        checkpoint = Checkpoint(iteration, save_loop(self._loop), tuple(self._kept))
+        try:
+            data = dump_checkpoint(self._config, checkpoint)
+        except CheckpointError as error:
+            sink.refuse(error)
+        else:
+            sink.keep(iteration, data)
+
+    def _candidate(self, name: str, actor: Float32) -> Candidate:
+        return Candidate(name, make_policy(self._config, self._problem, self._loop, actor))
 
 
 def make_policy(
@@ -169,19 +264,10 @@ def make_policy(
         sharpness=1.0,
         seed=config.seed,
         timesteps=loop.timesteps,
+        reproducible=config.budget.max_seconds is None,
         scale=loop.scale,
         library_version=version("grpo"),
     )
     return Policy(
         manifest, {**tensors, "index.feature": brain.index.feature, **problem.rule_tensors()}
     )
-
-
-def _make_check(observer: Observer) -> Callable[[], None]:
-    """Return what raises TrainingStopped once the observer asks for it."""
-
-    def check() -> None:
-        if observer.should_stop():
-            raise TrainingStopped("the training was asked to stop")
-
-    return check

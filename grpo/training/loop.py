@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
 
 from grpo.config import Algorithm
-from grpo.environments.vector import VectorEnvironment
+from grpo.environments.vector import RestartsEpisodes, VectorEnvironment
 from grpo.models.parameters import Float32
 from grpo.objectives.advantages import (
     Float64,
@@ -16,7 +17,7 @@ from grpo.objectives.advantages import (
     combine_labels,
     generalized_advantages,
 )
-from grpo.objectives.group_weights import WEIGHT_CAP, RobustMethod, make_method, robust_objective
+from grpo.objectives.group_weights import RobustMethod, robust_objective
 from grpo.seeding import derive_seed, make_generator
 from grpo.training.brain import Brain
 from grpo.training.observer import IterationMetrics, TrainingDiverged
@@ -36,28 +37,15 @@ ACTOR_AVERAGE_DECAY = 0.98
 NORMALIZATION_SHARE = 0.1
 
 
-def effective_method(
-    algorithm: Algorithm, num_groups: int | None, *, weight_cap: float = WEIGHT_CAP
-) -> RobustMethod:
-    """Return the method; with one group there is nothing to be robust about, and w is 0.
-
-    Args:
-        algorithm: names the method, w and the temperature.
-        num_groups: None where groups are learned as they appear.
-        weight_cap: largest w that is used.
-    """
-    weight = 0.0 if num_groups == 1 else algorithm.group_robustness_weight
-    return make_method(algorithm.method, weight, temperature=algorithm.temperature, cap=weight_cap)
-
-
 class TrainingLoop:
     """One training: owns the environments' state and everything measured on the way.
 
     Attributes:
         brain: what is trained, in place.
         averaged_actor: [P] float32, slow average of the actor's parameters, for serving.
-        timesteps: decisions so far.
+        iterations, timesteps: iterations and decisions so far.
         scale: S, the unit of the temperature.
+        segment: iterations after which foreign environments start anew; 0 where never.
         seconds_collecting, seconds_updating, seconds_total: wall-clock time so far in
             environments and inference, in updates, and in whole iterations.
     """
@@ -87,10 +75,10 @@ class TrainingLoop:
             warmup_iterations: first iterations in which only the critic learns.
         """
         self.environment, self.algorithm, self.brain = environment, algorithm, brain
-        self._method, self._state_groups = method, state_groups
+        self._method, self._seed = method, seed
         self._warmup = warmup_iterations
-        self._orders_rng = make_generator(seed, "minibatches")
-        self._collector = Collector(
+        self.orders_rng = make_generator(seed, "minibatches")
+        self.collector = Collector(
             environment,
             brain.learner,
             brain.normalizer,
@@ -104,12 +92,15 @@ class TrainingLoop:
             algorithm.clip_coef, algorithm.vf_coef, algorithm.max_grad_norm, algorithm.target_kl
         )
         self.averaged_actor: Float32 = brain.learner.actor_parameters.copy()
-        self._fixed_scale, self._means = scale, (np.inf, -np.inf)
+        self._fixed_scale, self.means = scale, (np.inf, -np.inf)
+        self.segment = 0
+        if isinstance(environment, RestartsEpisodes):
+            self.segment = math.ceil(environment.segment_steps / algorithm.num_steps)
         self.scale = scale or 1.0
-        self._advantage_scale = SlowScale(ADVANTAGE_SCALE_DECAY)
-        self._iterations, self.timesteps = 0, 0
+        self.advantage_scale = SlowScale(ADVANTAGE_SCALE_DECAY)
+        self.iterations, self.timesteps = 0, 0
         self.seconds_collecting = self.seconds_updating = self.seconds_total = 0.0
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
 
     def run_iteration(self, progress: float) -> IterationMetrics:
         """Collect T steps of N environments and learn from them.
@@ -121,11 +112,12 @@ class TrainingLoop:
             TrainingDiverged: a reward, loss or parameter is not finite.
         """
         brain, algorithm = self.brain, self.algorithm
-        self._iterations += 1
+        self._maybe_restart_episodes()
+        self.iterations += 1
         began = time.perf_counter()
-        rollout = self._collector.collect(brain.returns)
+        rollout = self.collector.collect(brain.returns)
         self.seconds_collecting += time.perf_counter() - began
-        rollout.check_finite(self._iterations)
+        rollout.check_finite(self.iterations)
         performance = self._judge(rollout)
         advantages, returns = self._estimate_advantages(rollout, performance)
         group_weights = self._weigh(performance)
@@ -134,7 +126,7 @@ class TrainingLoop:
         batch = self._make_batch(rollout, combined, returns)
         rate = algorithm.learning_rate * (1 - progress if algorithm.anneal_learning_rate else 1)
         orders = make_orders(
-            self._orders_rng,
+            self.orders_rng,
             len(batch.actions),
             algorithm.minibatch_size,
             algorithm.update_epochs,
@@ -146,7 +138,7 @@ class TrainingLoop:
             learning_rate=rate,
             ent_coef=algorithm.ent_coef,
             settings=self._settings,
-            update_actor=self._iterations > self._warmup,
+            update_actor=self.iterations > self._warmup,
         )
         self.seconds_updating += time.perf_counter() - update_began
         self._check_finite(stats)
@@ -157,6 +149,14 @@ class TrainingLoop:
         self.timesteps += rollout.actions.size
         self.seconds_total += time.perf_counter() - began
         return self._describe(performance, group_weights, stats, explained)
+
+    def _maybe_restart_episodes(self) -> None:
+        """Start environments anew where a segment begins, in every training alike."""
+        begun, environment = self.iterations, self.environment
+        if isinstance(environment, RestartsEpisodes) and begun and begun % self.segment == 0:
+            seed = derive_seed(self._seed, f"environment {begun}")
+            self.collector.restart(environment, seed)
+            self.tracker.restart_episodes()
 
     def _estimate_advantages(
         self, rollout: Rollout, performance: Performance
@@ -187,10 +187,10 @@ class TrainingLoop:
         target = 0.5 * self.algorithm.temperature * self.scale
         performance = self.tracker.estimate(target)
         if self._fixed_scale is None:
-            low, high = self._means
+            low, high = self.means
             mean = performance.mean_return
-            self._means = (min(low, mean), max(high, mean))
-            spread = max(self.tracker.first_spread, self._means[1] - self._means[0])
+            self.means = (min(low, mean), max(high, mean))
+            spread = max(self.tracker.first_spread, self.means[1] - self.means[0])
             self.scale = spread if spread > 0 else 1.0
         return performance
 
@@ -221,7 +221,7 @@ class TrainingLoop:
             )
         centred = combined - combined.mean(dtype=np.float64)
         spread = float(np.sqrt(np.square(centred).mean(dtype=np.float64)))
-        scale = max(self._advantage_scale.follow(spread), 1e-8)
+        scale = max(self.advantage_scale.follow(spread), 1e-8)
         return np.asarray(centred / scale, dtype=np.float32)
 
     def _make_batch(self, rollout: Rollout, combined: Float32, returns: Float32) -> Batch:
@@ -251,13 +251,13 @@ class TrainingLoop:
         arrays = (numbers, learner.actor_parameters, learner.critic_parameters)
         if not all(np.isfinite(array).all() for array in arrays):
             raise TrainingDiverged(
-                f"training diverged in iteration {self._iterations}: policy loss "
+                f"training diverged in iteration {self.iterations}: policy loss "
                 f"{stats.policy_loss}, value loss {stats.value_loss}, KL {stats.approx_kl}"
             )
 
     def _average_actor(self) -> None:
         """Move the slow average of the actor's parameters, faster while there are few of them."""
-        decay = min(ACTOR_AVERAGE_DECAY, self._iterations / (self._iterations + 9.0))
+        decay = min(ACTOR_AVERAGE_DECAY, self.iterations / (self.iterations + 9.0))
         step = np.float32(1 - decay)
         self.averaged_actor += step * (self.brain.learner.actor_parameters - self.averaged_actor)
 
@@ -269,7 +269,7 @@ class TrainingLoop:
         explained_variance: float,
     ) -> IterationMetrics:
         """Return the iteration's metrics."""
-        seconds = time.perf_counter() - self._started
+        seconds = time.perf_counter() - self.started
         labels = np.array(self.environment.group_labels, dtype=object)
         seen = performance.seen
         returns = performance.returns[seen]
@@ -277,7 +277,7 @@ class TrainingLoop:
         worst = float(returns.min()) if len(returns) else mean_return
         best = float(returns.max()) if len(returns) else mean_return
         return IterationMetrics(
-            iteration=self._iterations,
+            iteration=self.iterations,
             timesteps=self.timesteps,
             seconds=seconds,
             steps_per_second=self.timesteps / max(seconds, 1e-9),
@@ -293,5 +293,5 @@ class TrainingLoop:
             approx_kl=stats.approx_kl,
             clip_fraction=stats.clip_fraction,
             explained_variance=explained_variance,
-            episodes=len(self.tracker.episodes),
+            episodes=self.tracker.num_episodes,
         )

@@ -14,6 +14,14 @@ import numpy as np
 from grpo.environments.vector import VectorEnvironment
 from grpo.models.parameters import Float32
 from grpo.objectives.advantages import Float64, Int64
+from grpo.tensors import (
+    Tensors,
+    copy_tensor,
+    join_tensors,
+    select_tensors,
+    take_number,
+    take_tensor,
+)
 from grpo.training.rollout import Rollout
 
 WINDOW = 20
@@ -69,6 +77,36 @@ class RatioWindow:
         """Add one iteration's sums by environment, [N, M] each; M may grow between calls."""
         self._entries.append((numerators, denominators))
 
+    def save_state(self) -> Tensors:
+        """Return the window; a column that appeared later is zero before."""
+        width = max((num.shape[1] for num, _ in self._entries), default=0)
+        sums = [
+            np.stack([_widen(entry[part], width) for entry in self._entries])
+            if self._entries
+            else np.zeros((0, 0, 0))
+            for part in (0, 1)
+        ]
+        return {
+            "numerators": sums[0],
+            "denominators": sums[1],
+            "last": self._last.copy(),
+            "seen": self._seen.copy(),
+        }
+
+    def restore_state(self, tensors: Tensors) -> None:
+        """Go on from what ``save_state`` returned.
+
+        Raises:
+            CheckpointError: an array is missing or of another kind.
+        """
+        numerators, denominators = (
+            take_tensor(tensors, name, (None, None, None), np.float64)
+            for name in ("numerators", "denominators")
+        )
+        self._entries = deque(zip(numerators, denominators, strict=True), maxlen=WINDOW)
+        self._last = take_tensor(tensors, "last", (None,), np.float64)
+        self._seen = take_tensor(tensors, "seen", (None,), np.bool_)
+
     def estimate(self, target_error: float) -> tuple[Float64, Float64, np.ndarray, Float64]:
         """Return ratios [M], errors [M - 1], seen [M] and total denominators [M].
 
@@ -122,7 +160,8 @@ class PerformanceTracker:
     """Follows performance over iterations for every kind of problem and of groups.
 
     Attributes:
-        episodes: finished episodes so far, in order; only where problems are episodic.
+        num_episodes: finished episodes so far; only where problems are episodic.
+        episodes: those that finished since this tracker was made or restored, in order.
     """
 
     def __init__(self, environment: VectorEnvironment, *, state_groups: bool) -> None:
@@ -136,7 +175,44 @@ class PerformanceTracker:
         self._running: Float64 = np.zeros(environment.num_envs)
         self._lengths: Int64 = np.zeros(environment.num_envs, dtype=np.int64)
         self._window = RatioWindow()
+        self._first_rewards: list[float] = []
+        self.num_episodes = 0
         self.episodes: list[FinishedEpisode] = []
+
+    def restart_episodes(self) -> None:
+        """Forget the episodes that are under way: the environments have started anew."""
+        self._running[...] = 0.0
+        self._lengths[...] = 0
+
+    def save_state(self) -> Tensors:
+        """Return everything that later estimates depend on."""
+        own = {
+            "totals": self._totals.copy(),
+            "clocks": self._clocks.copy(),
+            "running": self._running.copy(),
+            "lengths": self._lengths.copy(),
+            "first_rewards": np.array(self._first_rewards, dtype=np.float64),
+            "num_episodes": np.array(float(self.num_episodes)),
+        }
+        return own | join_tensors(window=self._window.save_state())
+
+    def restore_state(self, tensors: Tensors) -> None:
+        """Go on from what ``save_state`` returned; ``episodes`` begins empty.
+
+        Raises:
+            CheckpointError: an array is missing or of another size.
+        """
+        for name, array in (
+            ("totals", self._totals),
+            ("clocks", self._clocks),
+            ("running", self._running),
+            ("lengths", self._lengths),
+        ):
+            copy_tensor(tensors, name, array)
+        self._first_rewards = take_tensor(tensors, "first_rewards", (None,), np.float64).tolist()
+        self.num_episodes = int(take_number(tensors, "num_episodes"))
+        self.episodes = []
+        self._window.restore_state(select_tensors(tensors, "window"))
 
     def record(self, rollout: Rollout) -> None:
         """Add one iteration. How a state's group fares is the critic's value of its states."""
@@ -171,6 +247,9 @@ class PerformanceTracker:
                 finished.append((int(i), episode))
                 self._running[i], self._lengths[i] = 0.0, 0
         self.episodes += [episode for _, episode in finished]
+        self.num_episodes += len(finished)
+        missing = FIRST_EPISODES - len(self._first_rewards)
+        self._first_rewards += [episode.reward for _, episode in finished[:missing]]
         return finished
 
     def _sum_labels(
@@ -196,7 +275,7 @@ class PerformanceTracker:
     @property
     def first_spread(self) -> float:
         """Standard deviation of the first episodes' returns, a scale before there is another."""
-        rewards = [episode.reward for episode in self.episodes[:FIRST_EPISODES]]
+        rewards = self._first_rewards
         return float(np.std(rewards)) if len(rewards) > 1 else 0.0
 
     def estimate(self, target_error: float) -> Performance:

@@ -13,27 +13,32 @@ from grpo.config import (
     HospitalEnvironment,
     TrainConfig,
 )
-from grpo.environments.gymnasium_vector import (
-    GymnasiumVectorEnvironment,
-    environment_maker,
-)
-from grpo.environments.hospital.compiled import CompiledScenario
+from grpo.environments.gymnasium_variants import make_makers
+from grpo.environments.gymnasium_vector import GymnasiumVectorEnvironment
 from grpo.environments.hospital.dispatch_rules import IndexRule, make_rule
-from grpo.environments.hospital.scenario import compile_scenario, load_scenario
+from grpo.environments.hospital.scenario import compile_environment
 from grpo.environments.hospital.simulate import Chooser, simulate
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 from grpo.environments.hospital.warm import warm
 from grpo.environments.vector import VectorEnvironment
 from grpo.errors import InputError
 from grpo.grouping.heads import build_heads
-from grpo.grouping.labels import ThresholdLabels
-from grpo.grouping.specs import AttributeGroups, ThresholdGroups
+from grpo.grouping.labels import make_labeller
+from grpo.grouping.specs import (
+    AttributeGroups,
+    GroupSpec,
+    find_when,
+    list_variants,
+    merge_attributes,
+)
 from grpo.models.parameters import IndexTerm
 from grpo.models.policy import Policy
 from grpo.objectives.advantages import Float64
 from grpo.seeding import derive_seed, make_generator
 from grpo.training import fused_update
 from grpo.training.episodes import play_episodes
+from grpo.training.method import effective_method
+from grpo.training.robust_rule import COST_RULES, average_within_classes, weigh_rule
 from grpo.training.starting_rule import make_index_term, rule_tensors
 
 VALIDATION_PATIENTS = 30_000
@@ -41,6 +46,7 @@ VALIDATION_HOURS = 168.0
 VALIDATION_WARMUP_HOURS = 48.0
 VALIDATION_EPISODES = (32, 512)
 GYMNASIUM_VALIDATION_EPISODES = 16
+WEIGHING_ROUNDS = 3
 SCALE_RULES = ("fcfs", "strict_acuity", "apq", "c_mu", "gc_mu")
 
 
@@ -108,11 +114,7 @@ class HospitalProblem:
         warm()
         fused_update.warm()
         self._config, self._half_life = config, environment.half_life_hours
-        self.compiled = compile_scenario(
-            load_scenario(environment.scenario),
-            group_aware=environment.group_aware,
-            hold=environment.hold,
-        )
+        self.compiled = compile_environment(environment)
         judged = config.evaluation
         self.heads = build_heads(
             self.compiled,
@@ -125,16 +127,33 @@ class HospitalProblem:
         self._episodes = int(np.clip(VALIDATION_PATIENTS / patients, *VALIDATION_EPISODES))
         self._seed = derive_seed(config.seed, "validation")
         self.rule_name = config.algorithm.start_rule
+        self.scale = self._measure_scale()
         self.index, self._rule = None, None
         if self.rule_name is not None:
-            self._rule = make_rule(self.rule_name, self.compiled)
+            rule = make_rule(self.rule_name, self.compiled)
+            self._rule = self._weigh_for_groups(rule) if rule.name in COST_RULES else rule
             self.index = make_index_term(self._rule, self.compiled)
-        self.scale = self._measure_scale()
 
     def _measure_scale(self) -> float:
         """Return |J_0(FCFS) − J_0(best rule)|."""
         means = [self._returns(make_rule(name, self.compiled))[0] for name in SCALE_RULES]
         return float(max(means) - means[0]) or 1.0
+
+    def _weigh_for_groups(self, rule: IndexRule) -> IndexRule:
+        """Return the rule for the costs that F sees, where that is better by F on validation."""
+        method = effective_method(self._config.algorithm, self.num_groups)
+        returns = self._returns(rule)
+        best, objective = rule, method.value(returns[0], returns[1:])
+        for _ in range(WEIGHING_ROUNDS if method.weight > 0 else 0):
+            errors = np.zeros(self.num_groups)
+            group_weights = method.weights(returns[1:], errors, self.scale)
+            weighed = weigh_rule(
+                rule, self.compiled, self.heads.weights, method.weight, group_weights
+            )
+            returns = self._returns(weighed)
+            if (value := method.value(returns[0], returns[1:])) > objective:
+                best, objective = weighed, value
+        return best
 
     def _returns(self, chooser: IndexRule | Chooser) -> Float64:
         """Return J of all heads [1 + G]: minus the cost per patient in the judged window."""
@@ -195,23 +214,24 @@ class GymnasiumProblem:
     scale = None
 
     def __init__(
-        self, config: TrainConfig, environment: GymnasiumEnvironment, spec: ThresholdGroups
+        self, config: TrainConfig, environment: GymnasiumEnvironment, spec: GroupSpec
     ) -> None:
-        """Keep the specification."""
+        """Keep the specification, of episode or state groups."""
         self._config, self._id, self._spec = config, environment.id, spec
-        self._labels = ThresholdLabels(spec)
+        self._labels = make_labeller(spec)
         self.num_groups = len(self._labels.names)
-        self.state_groups = spec.when == "step"
+        self.state_groups = find_when(spec) == "step"
+        self._variants = len(list_variants(spec))
         self._seed = derive_seed(config.seed, "validation")
 
     def make_environment(self, num_envs: int) -> VectorEnvironment:
-        """Return N copies of the environment."""
+        """Return N copies of the environment, its variants in turn."""
         return GymnasiumVectorEnvironment(
-            environment_maker(self._id),
+            make_makers(self._id, self._spec),
             num_envs,
             gamma=self._config.algorithm.gamma,
             labeller=self._labels,
-            when=self._spec.when,
+            when=find_when(self._spec),
         )
 
     def judge(self, policy: Policy) -> Judgement:
@@ -220,7 +240,7 @@ class GymnasiumProblem:
             self._id,
             policy,
             self._spec,
-            episodes=GYMNASIUM_VALIDATION_EPISODES,
+            episodes=self._variants * max(2, -(-GYMNASIUM_VALIDATION_EPISODES // self._variants)),
             seed=self._seed,
         )
         totals = played.membership.sum(axis=0)
@@ -245,41 +265,14 @@ def make_problem(config: TrainConfig) -> Problem:
         InputError: the grouping does not fit the environment.
     """
     environment, grouping = config.environment, config.grouping
-    if isinstance(environment, HospitalEnvironment) and isinstance(grouping, AttributeGroups):
-        return HospitalProblem(config, environment, grouping)
-    if isinstance(environment, GymnasiumEnvironment) and isinstance(grouping, ThresholdGroups):
+    attributes = merge_attributes(grouping)
+    if isinstance(environment, HospitalEnvironment) and attributes is not None:
+        return HospitalProblem(config, environment, attributes)
+    if isinstance(environment, GymnasiumEnvironment) and attributes is None:
         return GymnasiumProblem(config, environment, grouping)
     raise InputError.single(
         "/grouping/kind",
         "does not fit the environment",
         given=grouping.kind,
-        allowed="attribute for hospital, threshold for gymnasium",
+        allowed="attributes for hospital, others for gymnasium",
     )
-
-
-def average_within_classes(compiled: CompiledScenario, weights: Float64) -> Float64:
-    """Return head weights [H, Y] with every type's replaced by the mean over its class.
-
-    A policy cannot tell types of one class apart. Where they also cost the same and leave by the
-    same law, a patient's type is independent of his wait given his class, so every head keeps its
-    expectation while rewards lose the noise of who happened to come. Classes in which types
-    differ keep their own weights.
-
-    Source: Rao-Blackwell; conditioning a reward on what decides its distribution.
-    """
-    averaged = weights.copy()
-    laws = np.column_stack(
-        [
-            compiled.cost_rates,
-            compiled.target_hours,
-            compiled.leaving_costs,
-            compiled.diversion_costs,
-            compiled.patience_laws,
-        ]
-    )
-    for label in np.unique(compiled.type_class):
-        members = (compiled.type_class == label) & (compiled.type_rates > 0)
-        if members.any() and (laws[members] == laws[members][0]).all():
-            rates = compiled.type_rates[members]
-            averaged[:, members] = (weights[:, members] @ rates / rates.sum())[:, None]
-    return averaged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grpo.environments.vector import Transition, VectorEnvironment
+from grpo.environments.vector import RestartsEpisodes, Transition, VectorEnvironment
 from grpo.models.normalization import ObservationNormalizer
 from grpo.models.parameters import Float32, IndexTerm, Int64
 from grpo.objectives.advantages import Bool
@@ -107,6 +107,15 @@ class Collector:
         self._rng = rng
         self.rollout = Rollout(num_steps, environment, learner.shape.num_heads, has_index=has_index)
         self._observations, self._masks = environment.reset(seed)
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """What actions are drawn from."""
+        return self._rng
+
+    def restart(self, environment: RestartsEpisodes, seed: int) -> None:
+        """Start all episodes anew; what was under way is valued at its last observation."""
+        self._observations, self._masks = environment.restart(seed)
 
     def collect(self, scale: ReturnScale) -> Rollout:
         """Fill the rollout with the next T steps and return it."""

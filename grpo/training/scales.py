@@ -8,6 +8,7 @@ import numpy as np
 
 from grpo.models.parameters import Float32
 from grpo.objectives.advantages import Float64
+from grpo.tensors import Tensors, copy_tensor, take_number
 
 
 @dataclass
@@ -32,6 +33,24 @@ class ReturnScale:
     def restored(mean: Float64, std: Float64) -> ReturnScale:
         """Return a saved scale, which goes on to follow slowly."""
         return ReturnScale(mean.copy(), std.copy(), _weight=1.0)
+
+    def save_state(self) -> Tensors:
+        """Return the scale and how much it has seen."""
+        return {
+            "mean": self.mean.copy(),
+            "std": self.std.copy(),
+            "weight": np.array(float(self._weight)),
+        }
+
+    def restore_state(self, tensors: Tensors) -> None:
+        """Go on from what ``save_state`` returned.
+
+        Raises:
+            CheckpointError: an array is missing or of another size.
+        """
+        copy_tensor(tensors, "mean", self.mean)
+        copy_tensor(tensors, "std", self.std)
+        self._weight = take_number(tensors, "weight")
 
     def follow(self, returns: Float32, decay: float) -> tuple[Float32, Float32]:
         """Move towards returns [..., H]; return factor and shift [H] that keep the critic's values.
@@ -64,6 +83,18 @@ class SlowScale:
     def __init__(self, decay: float) -> None:
         """Start empty."""
         self._decay, self._sum, self._weight = decay, 0.0, 0.0
+
+    def save_state(self) -> Tensors:
+        """Return the average's sums."""
+        return {"sum": np.array(self._sum), "weight": np.array(self._weight)}
+
+    def restore_state(self, tensors: Tensors) -> None:
+        """Go on from what ``save_state`` returned.
+
+        Raises:
+            CheckpointError: a number is missing.
+        """
+        self._sum, self._weight = (take_number(tensors, name) for name in ("sum", "weight"))
 
     def follow(self, value: float) -> float:
         """Add a value and return the average."""

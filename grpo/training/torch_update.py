@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from grpo.models.actor_critic import ActorCritic
 from grpo.models.parameters import Float32, Int64, NetworkShape
 from grpo.objectives.surrogate import clipped_surrogate, squared_error
+from grpo.tensors import Tensors, join_tensors, select_tensors, take_number, take_tensor
 from grpo.training.update import Batch, UpdateSettings, UpdateStats
 
 
@@ -65,6 +66,23 @@ class TorchLearner:
         tensors, last = self.network.critic.tensors(), len(self.shape.hidden_sizes)
         tensors[f"critic.{last}.weight"].mul_(self._send(factor))
         tensors[f"critic.{last}.bias"].mul_(self._send(factor)).add_(self._send(shift))
+
+    def save_state(self) -> Tensors:
+        """Return both networks and their optimisers, as arrays."""
+        return join_tensors(
+            actor=_save(self.network.actor.flat, self._actor_optimizer),
+            critic=_save(self.network.critic.flat, self._critic_optimizer),
+        )
+
+    def restore_state(self, tensors: Tensors) -> None:
+        """Go on from what ``save_state`` returned.
+
+        Raises:
+            CheckpointError: an array is missing or of another size.
+        """
+        actor, critic = (select_tensors(tensors, part) for part in ("actor", "critic"))
+        _restore(self.network.actor.flat, self._actor_optimizer, actor)
+        _restore(self.network.critic.flat, self._critic_optimizer, critic)
 
     def update(
         self,
@@ -143,3 +161,28 @@ class TorchLearner:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(group["params"], settings.max_grad_norm)
         optimizer.step()
+
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def _save(flat: nn.Parameter, optimizer: torch.optim.Adam) -> Tensors:
+    """Return a parameter vector and its optimiser's moments, zeros before the first step."""
+    state = optimizer.state[flat]
+    zeros = torch.zeros_like(flat)
+    moments = {name: state.get(name, zeros).detach().cpu().numpy().copy() for name in MOMENTS}
+    parameters = flat.detach().cpu().numpy().copy()
+    return {"parameters": parameters, "steps": np.array(float(state.get("step", 0))), **moments}
+
+
+@torch.no_grad()
+def _restore(flat: nn.Parameter, optimizer: torch.optim.Adam, tensors: Tensors) -> None:
+    """Take a parameter vector and its optimiser's moments over."""
+    size = (flat.numel(),)
+
+    def send(name: str) -> Tensor:
+        return torch.from_numpy(take_tensor(tensors, name, size, np.float32)).to(flat.device)
+
+    flat.copy_(send("parameters"))
+    steps = torch.tensor(take_number(tensors, "steps"))
+    optimizer.state[flat] = {"step": steps, **{name: send(name) for name in MOMENTS}}

@@ -9,6 +9,7 @@ import numpy as np
 
 from grpo.models.parameters import Float32, Int64, NetworkShape
 from grpo.objectives.advantages import Bool
+from grpo.tensors import Tensors
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,18 @@ class Learner(Protocol):
 
     def compute_values(self, observations: Float32) -> Float32:
         """Return values [B, H] in units of the heads' scales; valid until the next call."""
+        ...
+
+    def save_state(self) -> Tensors:
+        """Return copies of the parameters and of all that the optimisers keep."""
+        ...
+
+    def restore_state(self, tensors: Tensors) -> None:
+        """Go on from what ``save_state`` of the same kind of learner returned.
+
+        Raises:
+            CheckpointError: an array is missing or of another size.
+        """
         ...
 
     def rescale_values(self, factor: Float32, shift: Float32) -> None:

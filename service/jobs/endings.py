@@ -116,7 +116,9 @@ def give_back(
         end_job(session, job_id, fence, EndReason.CANCELLED, reason=by_client)
         return JobState.CANCELLED
     counted = select(func.count()).where(
-        AttemptRow.job_id == job_id, AttemptRow.end_reason.in_(COUNTED)
+        AttemptRow.job_id == job_id,
+        AttemptRow.end_reason.in_(COUNTED),
+        AttemptRow.n > select(JobRow.forgiven).where(JobRow.id == job_id).scalar_subquery(),
     )
     if session.execute(counted).scalar_one() >= max_attempts:
         because = StatusReason(reason)

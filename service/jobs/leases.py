@@ -10,6 +10,7 @@ from __future__ import annotations
 from sqlalchemy import delete, func, select, update
 
 from service.database import Database, database_time
+from service.jobs.checkpoints import checkpoint_iteration
 from service.jobs.endings import clean_detail, fenced, give_back, held, write_held
 from service.jobs.models import IS_ACTIVE, IS_QUEUED, AttemptRow, JobRow, MetricRow
 from service.jobs.records import Claim
@@ -20,8 +21,9 @@ from service.jobs.states import EndReason, EventKind, JobState, Phase
 def claim(database: Database, job_id: str, worker: str, lease_seconds: float) -> Claim | None:
     """Claim a queued job for ``worker``: exactly one of many callers gets it.
 
-    The attempt starts from the beginning, so the metrics of earlier attempts go in the same
-    transaction: the series stays strictly increasing without gaps.
+    The attempt goes on from the job's checkpoint, or starts from the beginning without one, so
+    later metrics of earlier attempts go in the same transaction: the series stays strictly
+    increasing without gaps.
 
     Args:
         database: the records.
@@ -61,7 +63,8 @@ def claim(database: Database, job_id: str, worker: str, lease_seconds: float) ->
                 job_id=job_id, n=row.attempt, fence=row.fence, worker=worker, started_at=started
             )
         )
-        session.execute(delete(MetricRow).where(MetricRow.job_id == job_id))
+        later = MetricRow.iteration > checkpoint_iteration(job_id)
+        session.execute(delete(MetricRow).where(MetricRow.job_id == job_id, later))
         data = {"attempt": row.attempt, "worker": worker}
         add_event(session, job_id, EventKind.STARTED, JobState.RUNNING, **data)
         return Claim(job_id, row.fence, row.attempt, row.config)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from service.database import Database, database_time
+from service.jobs.checkpoints import StoredCheckpoint, drop_checkpoint, replace_checkpoint
 from service.jobs.endings import clean_detail, end_attempt, end_job, write_held
 from service.jobs.models import JobRow, MetricRow
 from service.jobs.records import Metric, Progress
@@ -20,17 +21,13 @@ from service.jobs.states import EndReason, JobState, Phase, StatusReason
 from service.policies.models import PolicyRow
 
 
-def record_progress(database: Database, job_id: str, fence: int, progress: Progress) -> bool:
-    """Write how far the attempt has come, and return whether to cancel.
-
-    Raises:
-        FencedError: the claim no longer holds.
-    """
-    return record_metrics(database, job_id, fence, (), progress)
-
-
 def record_metrics(
-    database: Database, job_id: str, fence: int, metrics: Sequence[Metric], progress: Progress
+    database: Database,
+    job_id: str,
+    fence: int,
+    metrics: Sequence[Metric],
+    progress: Progress,
+    checkpoint: StoredCheckpoint | None = None,
 ) -> bool:
     """Append metrics and write the progress in one transaction; return whether to cancel.
 
@@ -41,6 +38,7 @@ def record_metrics(
         metrics: of consecutive iterations that follow those already written. Repeating a write
             whose outcome stayed unknown (the connection broke) is harmless.
         progress: the latest.
+        checkpoint: replaces the job's last one; the metrics reach up to its iteration.
 
     Raises:
         FencedError: the claim no longer holds.
@@ -69,6 +67,8 @@ def record_metrics(
             )
             for metric in metrics
         )
+        if checkpoint is not None:
+            replace_checkpoint(session, job_id, fence, checkpoint)
     return state is JobState.CANCELLING
 
 
@@ -94,10 +94,12 @@ def succeed(
     with database.writing() as session:
         end_job(session, job_id, fence, EndReason.SUCCEEDED, phase=Phase.FINISHED)
         end_attempt(session, job_id, fence, EndReason.SUCCEEDED, "")
+        drop_checkpoint(session, job_id)
         session.add(
             PolicyRow(
                 id=policy_id,
                 job_id=job_id,
+                owner=select(JobRow.owner).where(JobRow.id == job_id).scalar_subquery(),
                 created_at=database_time(),
                 sha256=sha256,
                 num_bytes=len(model),

@@ -20,6 +20,8 @@ from service.errors import JobNotFoundError
 from service.jobs.models import AttemptRow, EventRow, JobRow, MetricRow
 from service.jobs.records import Attempt, Cursor, Event, Job, JobPage, Metric, Progress
 from service.jobs.states import EndReason, EventKind, JobState, StatusReason
+from service.keys.ownership import narrow
+from service.keys.records import OPERATOR, Caller
 from service.policies.models import PolicyRow
 
 MAX_PAGE = 1000
@@ -34,13 +36,16 @@ def new_id() -> str:
     return str(uuid.UUID(int=value))
 
 
-def insert_job(session: Session, config: dict[str, Any], total_timesteps: int) -> str:
+def insert_job(
+    session: Session, config: dict[str, Any], total_timesteps: int, owner: str | None = None
+) -> str:
     """Insert a queued job and its first event; the caller's transaction commits both or neither.
 
     Args:
         session: a writing transaction.
         config: the whole ``TrainConfig`` as plain data.
         total_timesteps: the budget, for progress.
+        owner: whose job it is, None for nobody's.
 
     Returns:
         The job's id.
@@ -51,6 +56,7 @@ def insert_job(session: Session, config: dict[str, Any], total_timesteps: int) -
             id=job_id,
             state=JobState.QUEUED,
             config=config,
+            owner=owner,
             created_at=database_time(),
             rung_at=database_time(),
             total_timesteps=total_timesteps,
@@ -82,7 +88,7 @@ def get_job(database: Database, job_id: str) -> Job:
         JobNotFoundError: no job has this id.
     """
     with database.reading() as session:
-        return _load_job(session, job_id)
+        return load_job(session, job_id)
 
 
 def list_jobs(
@@ -90,6 +96,7 @@ def list_jobs(
     limit: int = 50,
     after: Cursor | None = None,
     states: Collection[JobState] | None = None,
+    caller: Caller = OPERATOR,
 ) -> JobPage:
     """Return jobs newest first, ``after`` a position; jobs added meanwhile do not shift pages.
 
@@ -98,8 +105,10 @@ def list_jobs(
         limit: 1 to 1000.
         after: position given by the previous page, None for the newest.
         states: only these, None for all.
+        caller: only what they see.
     """
     query = select(JobRow, PolicyRow.id).outerjoin(PolicyRow, PolicyRow.job_id == JobRow.id)
+    query = query.where(narrow(caller, JobRow))
     if after is not None:
         query = query.where(tuple_(JobRow.created_at, JobRow.id) < tuple(after))
     if states is not None:
@@ -115,12 +124,11 @@ def list_jobs(
 
 
 def count_jobs(database: Database) -> dict[JobState, int]:
-    """Return how many jobs stand in each state that is not terminal."""
-    active = [JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING]
+    """Return how many jobs stand in each state; an index is counted, not the rows."""
+    query = select(JobRow.state, func.count()).group_by(JobRow.state)
     with database.reading() as session:
-        query = select(JobRow.state, func.count()).where(JobRow.state.in_(active))
-        found = {JobState(state): n for state, n in session.execute(query.group_by(JobRow.state))}
-    return {state: found.get(state, 0) for state in active}
+        found = {JobState(state): n for state, n in session.execute(query)}
+    return {state: found.get(state, 0) for state in JobState}
 
 
 def list_events(
@@ -131,14 +139,28 @@ def list_events(
     Raises:
         JobNotFoundError: no job has this id.
     """
+    return watch_events(database, job_id, after, limit)[0]
+
+
+def watch_events(
+    database: Database, job_id: str, after: int, limit: int
+) -> tuple[tuple[Event, ...], JobState]:
+    """Return the events above ``after``, at most ``limit``, and where the job stands after all.
+
+    Raises:
+        JobNotFoundError: no job has this id.
+    """
     query = select(EventRow).where(EventRow.job_id == job_id, EventRow.sequence > after)
     with database.reading() as session:
-        _require_job(session, job_id)
+        state = session.scalar(select(JobRow.state).where(JobRow.id == job_id))
         rows = session.scalars(query.order_by(EventRow.sequence).limit(limit)).all()
-    return tuple(
+    if state is None:
+        raise JobNotFoundError.of(job_id)
+    events = tuple(
         Event(row.sequence, row.at, EventKind(row.kind), JobState(row.state), row.data)
         for row in rows
     )
+    return events, JobState(state)
 
 
 def list_metrics(
@@ -193,7 +215,7 @@ def request_cancel(database: Database, job_id: str) -> Job:
             add_event(session, job_id, EventKind.CANCELLED, JobState.CANCELLED, reason=reason)
         elif _changed(session, running):
             add_event(session, job_id, EventKind.CANCEL_REQUESTED, JobState.CANCELLING)
-        return _load_job(session, job_id)
+        return load_job(session, job_id)
 
 
 def _changed(session: Session, statement: Any) -> bool:
@@ -205,7 +227,12 @@ def _require_job(session: Session, job_id: str) -> None:
         raise JobNotFoundError.of(job_id)
 
 
-def _load_job(session: Session, job_id: str) -> Job:
+def load_job(session: Session, job_id: str) -> Job:
+    """Return one job as it stands in this transaction.
+
+    Raises:
+        JobNotFoundError: no job has this id.
+    """
     query = select(JobRow, PolicyRow.id).outerjoin(PolicyRow, PolicyRow.job_id == JobRow.id)
     query = query.where(JobRow.id == job_id).execution_options(populate_existing=True)
     found = session.execute(query).one_or_none()

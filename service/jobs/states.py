@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job stands; the last three are terminal and never change."""
+    """Where a job stands; the last three are terminal and change only where a client resumes."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -28,6 +28,7 @@ class JobState(StrEnum):
 
 TERMINAL = frozenset({JobState.CANCELLED, JobState.SUCCEEDED, JobState.FAILED})
 ACTIVE = frozenset({JobState.RUNNING, JobState.CANCELLING})
+RESUMABLE = frozenset({JobState.CANCELLED, JobState.FAILED})
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
@@ -35,9 +36,9 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
         {JobState.QUEUED, JobState.CANCELLING, JobState.SUCCEEDED, JobState.FAILED}
     ),
     JobState.CANCELLING: TERMINAL,
-    JobState.CANCELLED: frozenset(),
+    JobState.CANCELLED: frozenset({JobState.QUEUED}),
     JobState.SUCCEEDED: frozenset(),
-    JobState.FAILED: frozenset(),
+    JobState.FAILED: frozenset({JobState.QUEUED}),
 }
 
 
@@ -75,6 +76,7 @@ class EventKind(StrEnum):
     CANCELLED = "cancelled"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    RESUMED = "resumed"
 
 
 class Phase(StrEnum):

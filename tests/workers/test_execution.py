@@ -28,6 +28,8 @@ from workers import execution, observer
 from workers.execution import Outcome, execute
 from workers.observer import RecordingObserver
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 METRICS = IterationMetrics(
     iteration=1,
     timesteps=128,
@@ -75,8 +77,11 @@ def run(held: Claim, monkeypatch: pytest.MonkeyPatch) -> Callable[[Train], Outco
     """Run the training process in this one, with another training inside."""
 
     def run_with(train: Train) -> Outcome:
-        def stand_in(config: TrainConfig, observer: Observer, *, num_threads: int) -> Any:
+        def stand_in(
+            config: TrainConfig, observer: Observer, *, num_threads: int, checkpoints: object
+        ) -> Any:
             assert config == CONFIG
+            assert checkpoints is observer
             assert num_threads >= 1
             return train(observer)
 

@@ -49,7 +49,9 @@ def test_a_process_that_prints_much_keeps_running_and_its_last_lines_stay() -> N
     with start(code) as process:
         assert wait(process) == 0
         assert process.tail.endswith("line 19999\nthe end")
-        assert len(process.tail) <= TAIL_BYTES
+        assert len(process.output) == TAIL_BYTES
+        printed = sum(len(f"line {i}\n") for i in range(20_000)) + len("the end\n")
+        assert (process.printed_bytes, process.dropped_bytes) == (printed, printed - TAIL_BYTES)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from tests.workers import trainings
 from workers.recovery import Sweeper
 from workers.training import Supervisor
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
@@ -98,7 +100,7 @@ def test_the_thread_sweeps_until_the_worker_stops(database: Database, tmp_path: 
 
 
 def test_a_database_in_trouble_does_not_end_the_sweeping(tmp_path: Path) -> None:
-    database = Database(make_settings(tmp_path))  # without tables
+    database = Database(make_settings(tmp_path, empty=True))  # without tables
     queue = RecordingQueue()
     supervisor = make_supervisor(database, tmp_path, queue)
     sweeper = Sweeper(supervisor)

@@ -24,6 +24,8 @@ from tests.workers import trainings
 from workers import training
 from workers.training import Supervisor
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 QUICK = {"heartbeat_seconds": 0.1, "lease_seconds": 5.0, "max_attempts": 2}
 
 

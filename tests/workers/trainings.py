@@ -36,3 +36,21 @@ BROKEN = "raise RuntimeError('no such thing')"
 SILENT = "pass"
 # Dies by a signal in the first attempt, succeeds in the second (whose fence is 2).
 KILLED_ONCE = "if fence == 1:\n    import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
+# As long as a short training, in the records, without its arithmetic.
+STEADY_ITERATIONS = 8
+STEADY = f"""
+    import os, signal, time
+    from service.process import die_with_parent
+    die_with_parent(os.getppid(), signal.SIGKILL)
+    from service.database import Database
+    from service.jobs.outcomes import record_metrics, succeed
+    from service.jobs.records import Metric, Progress
+    from service.settings import Settings
+    database = Database(Settings())
+    for i in range(1, {STEADY_ITERATIONS} + 1):
+        progress = Progress("training", i, {STEADY_ITERATIONS}, 10.0, 0.1)
+        record_metrics(database, job_id, fence, [Metric(i, i, 0.1 * i, {{}})], progress)
+        time.sleep(0.1)
+    succeed(database, job_id, fence,
+            model=b"weights", sha256="0" * 64, manifest={{}}, report=None)
+"""

@@ -1,0 +1,208 @@
+"""A small service under attack: worker processes, jobs, and seeded blows at random moments."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sqlalchemy import select
+
+from grpo.config import TrainConfig
+from grpo.models.serialization import digest_bytes, dump_policy
+from grpo.training.job import train_policy
+from service.broker import CeleryJobQueue
+from service.database import Database
+from service.jobs.models import CheckpointRow
+from service.jobs.records import Job
+from service.jobs.repository import get_job, request_cancel
+from service.jobs.states import JobState
+from service.jobs.submission import submit_training_job
+from service.settings import Settings
+from tests.workers.invariants import check_sound
+from tests.workers.test_worker_process import WorkerProcess
+
+PATIENCE_SECONDS = 300.0
+SUBMIT_AND_DIE = textwrap.dedent(
+    """
+    import os, signal, sys
+    from grpo.config import TrainConfig
+    from service.database import Database
+    from service.jobs.submission import submit_training_job
+    from service.settings import Settings
+
+    class Killer:
+        def ring(self, job_id):
+            print(job_id, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    config = TrainConfig.model_validate_json(sys.argv[1])
+    submit_training_job(Database(Settings()), Killer(), config)
+    """
+)
+
+
+def make_job(seed: int = 1, *, segments: int = 3, **changes: Any) -> TrainConfig:
+    """A CartPole job of some segments, each 8 iterations and a fraction of a second long."""
+    return TrainConfig.parse(
+        {
+            "environment": {"kind": "gymnasium", "id": "CartPole-v1"},
+            "grouping": {
+                "kind": "threshold", "feature": 0, "edges": [0.0], "labels": ["left", "right"],
+            },
+            "algorithm": {
+                "num_envs": 4, "num_steps": 256, "minibatch_size": 256, "hidden_sizes": [16],
+            },
+            "budget": {"total_timesteps": segments * 8 * 1024},
+            "evaluation": {"episodes": 2},
+            "seed": seed,
+        }
+        | changes
+    )  # fmt: skip
+
+
+def train_here(config: TrainConfig) -> str:
+    """Return the digest of the policy that an undisturbed training gives."""
+    return digest_bytes(dump_policy(train_policy(config, num_threads=1).policy))
+
+
+class Chaos:
+    """Workers and jobs on some settings, and ways to disturb them; nothing survives the block."""
+
+    def __init__(self, settings: Settings, database: Database, *, workers: int, seed: int) -> None:
+        self.settings, self.database = settings, database
+        self.rng = np.random.default_rng(seed)
+        self.queue = CeleryJobQueue(settings)
+        self.jobs: dict[str, TrainConfig] = {}
+        self.blows: Counter[str] = Counter()
+        self._count = workers
+        self.workers: list[WorkerProcess] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stack.callback(self.queue.close)
+        for _ in range(self._count):
+            self.workers.append(self._stack.enter_context(WorkerProcess(self.settings)))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def submit(self, config: TrainConfig) -> str:
+        job = submit_training_job(self.database, self.queue, config)
+        self.jobs[job.id] = config
+        return job.id
+
+    def unfinished(self) -> list[Job]:
+        jobs = [get_job(self.database, job_id) for job_id in self.jobs]
+        return [job for job in jobs if not job.state.is_terminal]
+
+    def wait_all(self) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while left := self.unfinished():
+            assert time.monotonic() < deadline, [(job.id, job.state, job.detail) for job in left]
+            time.sleep(0.2)
+
+    def _pick(self, items: list[Any]) -> Any:
+        return items[int(self.rng.integers(len(items)))] if items else None
+
+    def kill_training(self) -> bool:
+        """Kill one training process; say whether there was one."""
+        pid = self._pick([pid for worker in self.workers for pid in worker.trainings()])
+        if pid is None:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        self.blows["training"] += 1
+        return True
+
+    def kill_trained(self) -> bool:
+        """Kill a training that has left a checkpoint, shortly after; say whether there was one."""
+        deadline = time.monotonic() + 10.0
+        while time.monotonic() < deadline:
+            for pid in [pid for worker in self.workers for pid in worker.trainings()]:
+                if self._has_checkpoint(pid):
+                    time.sleep(self.rng.uniform(0.0, 0.2))
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                    self.blows["training"] += 1
+                    return True
+            time.sleep(0.02)
+        return False
+
+    def _has_checkpoint(self, pid: int) -> bool:
+        """Whether the claim in a training's command line has written a checkpoint."""
+        with suppress(FileNotFoundError, ProcessLookupError, ValueError):
+            words = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
+            job_id, fence = (words[words.index(name) + 1] for name in ("--job", "--fence"))
+            query = select(CheckpointRow.job_id).where(
+                CheckpointRow.job_id == job_id, CheckpointRow.fence == int(fence)
+            )
+            with self.database.reading() as session:
+                return session.scalar(query) is not None
+        return False
+
+    def kill_worker(self, *, with_trainings: bool) -> bool:
+        """Kill one worker, and maybe what it supervises first; start another in its place."""
+        number = int(self.rng.integers(len(self.workers)))
+        worker = self.workers[number]
+        if with_trainings:
+            for pid in worker.trainings():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        worker.process.kill()
+        worker.process.wait()
+        self.workers[number] = self.replace_worker()
+        self.blows["both" if with_trainings else "worker"] += 1
+        return True
+
+    def replace_worker(self) -> WorkerProcess:
+        """Start another worker."""
+        return self._stack.enter_context(WorkerProcess(self.settings))
+
+    def kill_submitter(self, config: TrainConfig) -> bool:
+        """Kill an API process between its commit and its bell."""
+        program = [sys.executable, "-c", SUBMIT_AND_DIE, config.model_dump_json()]
+        environment = os.environ | self.settings.to_environment()
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        self.jobs[done.stdout.strip()] = config
+        self.blows["submitter"] += 1
+        return True
+
+    def ring_nonsense(self) -> bool:
+        """Repeat bells of any jobs, finished ones too, and ring for one that never was."""
+        for _ in range(3):
+            self.queue.ring(self._pick(list(self.jobs)))
+        self.queue.ring("no such job")
+        self.blows["bells"] += 1
+        return True
+
+    def empty_broker(self) -> bool:
+        """Throw all messages of the broker's folder away."""
+        for message in (self.settings.home / "broker" / "messages").glob("*"):
+            message.unlink(missing_ok=True)
+        self.blows["broker"] += 1
+        return True
+
+    def cancel_one(self) -> bool:
+        """Ask for the end of one job under way."""
+        job = self._pick(self.unfinished())
+        if job is None:
+            return False
+        request_cancel(self.database, job.id)
+        check_sound(self.database, job.id)
+        self.blows["cancel"] += 1
+        return True
+
+    def has_trained(self, job_id: str) -> bool:
+        job = get_job(self.database, job_id)
+        return job.state is JobState.RUNNING and job.progress.timesteps > 0
