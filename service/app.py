@@ -10,15 +10,19 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service.api import catalogue, health, jobs, policies
+from service.api import catalogue, following, health, jobs, policies
+from service.api.auth import require_declared_access
 from service.api.dependencies import Parts
 from service.api.kernels import KernelWarmup
 from service.api.middleware import RequestMiddleware
 from service.api.openapi import describe
 from service.api.problems import install_handlers
+from service.api.streaming import Streams
+from service.api.telemetry import Telemetry
 from service.broker import CeleryJobQueue
 from service.database import Database
 from service.jobs.queue import JobQueue
+from service.keys.ring import KeyRing
 from service.policies.cache import PolicyCache
 from service.settings import Settings
 
@@ -37,6 +41,7 @@ def create_app(settings: Settings, *, queue: JobQueue | None = None) -> FastAPI:
         settings: all of them.
         queue: the bell of jobs; Celery's by default.
     """
+    telemetry = Telemetry()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,6 +53,9 @@ def create_app(settings: Settings, *, queue: JobQueue | None = None) -> FastAPI:
             queue=queue or CeleryJobQueue(settings),
             policies=PolicyCache(database, settings.policy_cache_size),
             kernels=kernels,
+            keys=KeyRing(settings, database),
+            streams=Streams(settings.max_streams),
+            telemetry=telemetry,
         )
         kernels.start()
         yield
@@ -68,9 +76,10 @@ def create_app(settings: Settings, *, queue: JobQueue | None = None) -> FastAPI:
             {"name": "health", "description": "For load balancers; open without a key."},
         ],
     )
-    for part in (jobs, policies, catalogue, health):
+    for part in (jobs, following, policies, catalogue, health):
         app.include_router(part.router)
+    require_declared_access(app)
     install_handlers(app)
-    app.add_middleware(RequestMiddleware, settings=settings)
-    describe(app)
+    app.add_middleware(RequestMiddleware, settings=settings, telemetry=telemetry)
+    describe(app, asks_for_keys=settings.asks_for_keys)
     return app

@@ -1,4 +1,4 @@
-"""The command line: ``grpo serve | worker | migrate | warm | demo | watch``.
+"""The command line: what runs a service stands here, the other commands in modules of their own.
 
 First mistakes get one line, not a traceback. Options override ``GRPO_*`` variables.
 """
@@ -10,24 +10,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
-from sqlalchemy.exc import OperationalError
 
-from grpo.errors import GRPOError
-from service.client import GRPOClient, GRPOClientError
+from service import cli_jobs, cli_keys, cli_local
 from service.database import head_revision, migrate
-from service.embedded import EmbeddedError, EmbeddedService
+from service.embedded import EmbeddedService
 from service.observability import configure_logging
 from service.process import use_kernel_cache
-from service.settings import Settings
+from service.terminal import Home, errors, one_line_errors, output, read_settings
 
 app = typer.Typer(
     name="grpo",
@@ -36,44 +29,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-errors = Console(stderr=True)
-output = Console()
-
-Home = Annotated[Path | None, typer.Option(help="Folder of the embedded service. GRPO_HOME")]
+app.add_typer(cli_jobs.app)
+app.add_typer(cli_local.app)
+app.add_typer(cli_keys.app, name="keys")
 Host = Annotated[str | None, typer.Option(help="Address to listen on. GRPO_HOST")]
 Port = Annotated[int | None, typer.Option(help="Port; 0 takes any free one. GRPO_PORT")]
-Url = Annotated[str, typer.Option(envvar="GRPO_URL", help="Where the service is.")]
-
-
-def fail(message: str) -> NoReturn:
-    """Print one line and exit with status 1."""
-    errors.print(f"[red]error:[/red] {' '.join(message.split())}", soft_wrap=True, highlight=False)
-    raise typer.Exit(1)
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn the errors that users meet into one line each."""
-    try:
-        yield
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = "GRPO_" + "_".join(str(part) for part in first["loc"]).upper()
-        message = first["msg"].removeprefix("Value error, ")
-        fail(message if not first["loc"] else f"{name}: {message}, given {first['input']!r}")
-    except GRPOClientError as error:
-        fail(f"{error.detail} ({error.code})")
-    except OperationalError as error:
-        fail(f"the database does not answer: {error.orig}")
-    except (EmbeddedError, GRPOError) as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-
-
-def read_settings(**given: Any) -> Settings:
-    """Read the settings; options that were given win over variables."""
-    return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
 @app.command()
@@ -159,19 +119,6 @@ def demo(
             episodes=episodes or DEFAULT_EPISODES,
         )
     raise typer.Exit(status)
-
-
-@app.command()
-def watch(job: str, url: Url = "http://127.0.0.1:8000") -> None:
-    """Follow one job with a progress bar until it is over; exit with 1 if it failed."""
-    from service.progress import follow_jobs  # noqa: PLC0415 - only here
-
-    with one_line_errors():
-        key = read_settings().api_key
-        with GRPOClient(url, None if key is None else key.get_secret_value()) as client:
-            finished = follow_jobs(client, {job[:8]: client.job(job)}, output)[job[:8]]
-    output.print(f"{finished.status} {finished.reason or ''}{finished.detail}", highlight=False)
-    raise typer.Exit(1 if finished.status == "failed" else 0)
 
 
 def main() -> None:

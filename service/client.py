@@ -9,7 +9,7 @@ Example:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -17,11 +17,19 @@ import httpx
 from pydantic import BaseModel
 
 from grpo.config import TrainConfig
+from service.api.following_schemas import (
+    AttemptLog,
+    Estimate,
+    JobEvent,
+    JobEvents,
+    JobLogs,
+)
 from service.api.schemas import (
     Fairness,
     Iteration,
     Job,
     JobList,
+    JobStatus,
     Metrics,
     PolicyDetail,
     PolicyList,
@@ -30,6 +38,11 @@ from service.api.schemas import (
 )
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def plain(config: TrainConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job as plain data, as it is sent."""
+    return config.model_dump(mode="json") if isinstance(config, TrainConfig) else dict(config)
 
 
 @dataclass(frozen=True)
@@ -122,23 +135,51 @@ class GRPOClient:
     def _read(self, kind: type[Model], method: str, path: str, **arguments: Any) -> Model:
         return kind.model_validate_json(self.request(method, path, **arguments).content)
 
-    def submit(self, config: TrainConfig | Mapping[str, Any]) -> Job:
-        """Submit a training job; it is queued and durable when this returns."""
-        body = config.model_dump(mode="json") if isinstance(config, TrainConfig) else dict(config)
-        return self._read(Job, "POST", "/jobs", json=body)
+    def submit(
+        self, config: TrainConfig | Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Job:
+        """Submit a training job; it is queued and durable when this returns.
+
+        Args:
+            config: the job.
+            idempotency_key: repeating with the same key submits only once, within 24 hours.
+        """
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return self._read(Job, "POST", "/jobs", json=plain(config), headers=headers)
+
+    def estimate(self, config: TrainConfig | Mapping[str, Any]) -> Estimate:
+        """Check a job and estimate what it would take; nothing is stored."""
+        return self._read(Estimate, "POST", "/jobs?dry_run=true", json=plain(config))
 
     def job(self, job_id: str) -> Job:
         """Fetch one job."""
         return self._read(Job, "GET", f"/jobs/{job_id}")
 
-    def jobs(self, *, limit: int = 50, after: str | None = None) -> JobList:
-        """Fetch a page of jobs, newest first."""
-        params = {"limit": limit} | ({} if after is None else {"after": after})
+    def jobs(
+        self, *, limit: int = 50, after: str | None = None, status: JobStatus | None = None
+    ) -> JobList:
+        """Fetch a page of jobs, newest first; only those of one status, if given."""
+        asked = {"limit": limit, "after": after, "status": status}
+        params = {name: value for name, value in asked.items() if value is not None}
         return self._read(JobList, "GET", "/jobs", params=params)
+
+    def each_job(self, *, page_size: int = 1000) -> Iterator[Job]:
+        """Yield every job, newest first, fetching pages as they are needed."""
+        after = None
+        while True:
+            page = self.jobs(limit=page_size, after=after)
+            yield from page.data
+            after = page.next
+            if after is None:
+                return
 
     def cancel(self, job_id: str) -> Job:
         """Ask for a job to be cancelled; what is over stays as it is."""
         return self._read(Job, "POST", f"/jobs/{job_id}/cancel")
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a failed or cancelled job again; it goes on from its latest checkpoint."""
+        return self._read(Job, "POST", f"/jobs/{job_id}/resume")
 
     def metrics(self, job_id: str, *, after: int = 0) -> list[Iteration]:
         """Fetch the iterations later than ``after``, all pages of them."""
@@ -150,17 +191,42 @@ class GRPOClient:
             if not page.has_more:
                 return found
 
+    def events(self, job_id: str, *, after: int = 0) -> list[JobEvent]:
+        """Fetch what happened to a job after an event, all pages of it."""
+        found: list[JobEvent] = []
+        while True:
+            page = self._read(JobEvents, "GET", f"/jobs/{job_id}/events", params={"after": after})
+            found += page.data
+            after = page.next_after
+            if not page.has_more:
+                return found
+
+    def logs(self, job_id: str) -> list[AttemptLog]:
+        """Fetch what a job's last attempts printed."""
+        return self._read(JobLogs, "GET", f"/jobs/{job_id}/logs").data
+
     def fairness(self, job_id: str) -> Fairness:
         """Fetch how groups fare: the judged report once the job has succeeded."""
         return self._read(Fairness, "GET", f"/jobs/{job_id}/fairness")
 
-    def policies(self) -> list[PolicySummary]:
-        """List the policies, newest first."""
-        return self._read(PolicyList, "GET", "/policy").data
+    def policies(self, *, page_size: int = 1000) -> list[PolicySummary]:
+        """List the policies, newest first, all pages of them."""
+        found: list[PolicySummary] = []
+        params: dict[str, Any] = {"limit": page_size}
+        while True:
+            page = self._read(PolicyList, "GET", "/policy", params=params)
+            found += page.data
+            if page.next is None:
+                return found
+            params["after"] = page.next
 
     def policy(self, policy_id: str) -> PolicyDetail:
         """Fetch one policy by its id or by its job's id."""
         return self._read(PolicyDetail, "GET", f"/policy/{policy_id}")
+
+    def model(self, policy_id: str) -> bytes:
+        """Download a policy's model, in safetensors format."""
+        return self.request("GET", f"/policy/{policy_id}/model").content
 
     def act(self, policy_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Ask a policy for a decision on a hospital snapshot or an observation."""

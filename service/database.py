@@ -27,7 +27,16 @@ from sqlalchemy.types import TypeDecorator
 from service.settings import Settings
 
 BUSY_TIMEOUT_MS = 10_000
+FULL_ERRORS = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"})
 CONNECT_TIMEOUT_S = 5
+# libpq's options: a peer that a network no longer reaches is given up after about ten seconds,
+# where TCP alone would wait for a quarter of an hour.
+NOTICE_SILENCE = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 NAMING_CONVENTION = {
@@ -132,7 +141,11 @@ def make_engine(url: str) -> Engine:
             parsed.set(drivername="postgresql+psycopg"),
             json_serializer=dump,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "options": "-c timezone=utc"},
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "options": "-c timezone=utc",
+                **NOTICE_SILENCE,
+            },
         )
     raise ValueError(f"database_url must begin with sqlite:// or postgresql://, not {backend}://")
 
@@ -171,7 +184,7 @@ def is_storage_full(error: BaseException) -> bool:
         return False
     if getattr(error.orig, "sqlstate", None) == "53100":  # Postgres: disk_full
         return True
-    return getattr(error.orig, "sqlite_errorname", "") in {"SQLITE_FULL", "SQLITE_IOERR_WRITE"}
+    return getattr(error.orig, "sqlite_errorname", "") in FULL_ERRORS
 
 
 def alembic_config(url: str) -> Any:

@@ -158,7 +158,7 @@ def _demonstrate(
 
 def _cancel_unfinished(client: GRPOClient) -> None:
     """Cancel what this or an earlier, killed demonstration has left behind."""
-    for job in client.jobs(limit=50).data:
+    for job in client.each_job():
         if not job.is_over:
             client.cancel(job.id)
 

@@ -10,7 +10,9 @@ import argparse
 import socket
 
 import uvicorn
+from fastapi import FastAPI
 
+from service.api.dependencies import Parts
 from service.app import create_app
 from service.observability import configure_logging
 from service.process import die_with_parent
@@ -19,11 +21,32 @@ from service.settings import Settings
 GRACE_SECONDS = 5
 
 
+class Server(uvicorn.Server):
+    """Uvicorn's server; it ends the event streams before it waits for open requests.
+
+    Args:
+        app: the application that the configuration serves.
+        config: of the server.
+    """
+
+    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop taking connections, let the open ones finish, then stop the application."""
+        parts: Parts = self._app.state.parts
+        parts.streams.close()
+        await super().shutdown(sockets)
+
+
 def make_server(settings: Settings) -> uvicorn.Server:
     """Build the server: one process, no access log of uvicorn's own, quick to stop."""
-    return uvicorn.Server(
+    app = create_app(settings)
+    return Server(
+        app,
         uvicorn.Config(
-            create_app(settings),
+            app,
             host=settings.host,
             port=settings.port,
             lifespan="on",
@@ -32,7 +55,7 @@ def make_server(settings: Settings) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+        ),
     )
 
 

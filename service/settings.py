@@ -34,7 +34,13 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535, description="0 takes any free port.")
     api_key: SecretStr | None = Field(
-        None, description="Bearer key; required to listen beyond loopback."
+        None, description="Bootstrap key: may do everything. Once set, every request needs a key."
+    )
+    require_keys: bool = Field(
+        False, description="Ask for a key even on loopback and without a bootstrap key."
+    )
+    max_unfinished_jobs: int = Field(
+        200, ge=1, description="Jobs that one key's owner may have queued and running together."
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     worker_concurrency: int = Field(
@@ -47,26 +53,38 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(
         1.0, ge=0.05, le=600, description="How often lost bells and workers are looked for."
     )
+    checkpoint_seconds: float = Field(
+        5.0, ge=0, le=3600, description="How often a training stores its state, at most."
+    )
     max_attempts: int = Field(3, ge=1, le=100)
     max_body_bytes: int = Field(4 * 2**20, ge=1024)
     max_timesteps: int = Field(
         200_000_000, ge=1, description="Largest training budget that a client may ask for."
     )
     max_patients: int = Field(2_000, ge=1, description="Most waiting patients in one act request.")
+    max_streams: int = Field(64, ge=1, le=10_000, description="Event streams open at once.")
     policy_cache_size: int = Field(32, ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _guard_exposure(self) -> Self:
-        if self.host not in LOOPBACK_HOSTS and self.api_key is None:
+        if self.host not in LOOPBACK_HOSTS and not self.asks_for_keys:
             raise ValueError(
                 f"refusing to listen on {self.host!r} without GRPO_API_KEY: "
-                "set a key, or use 127.0.0.1"
+                "set a key (or GRPO_REQUIRE_KEYS=true, and make keys with grpo keys create), "
+                "or use 127.0.0.1"
             )
         if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
             raise ValueError("GRPO_API_KEY must have at least 16 characters")
+        if self.api_key is not None and not self.api_key.get_secret_value().isascii():
+            raise ValueError("GRPO_API_KEY must be ASCII: clients send headers as that")
         if self.heartbeat_seconds * 3 > self.lease_seconds:
             raise ValueError("heartbeat_seconds must be at most a third of lease_seconds")
         return self
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether every request but those for health needs a key."""
+        return self.require_keys or self.api_key is not None
 
     @property
     def sqlalchemy_url(self) -> str:

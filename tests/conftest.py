@@ -1,4 +1,4 @@
-"""What all tests share: one folder of compiled kernels, and a service's records in a folder."""
+"""What all tests share: compiled kernels, private servers, and a service's records."""
 
 from __future__ import annotations
 
@@ -19,12 +19,51 @@ for name in [name for name in os.environ if name.upper().startswith("GRPO_")]:
 
 from service.database import Database, migrate  # noqa: E402 - after the environment is clean
 from service.settings import Settings  # noqa: E402
+from tests.backends import Backend, Embedded, Scaled, make_template, using  # noqa: E402
+from tests.servers import Postgres, RabbitMQ, Redis  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A private Postgres, started when the first test asks; missing programs are an error."""
+    with Postgres() as server:
+        make_template(server)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """A private Redis."""
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """A private RabbitMQ."""
+    with RabbitMQ() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["embedded", "scaled"])
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """What the module's services run on: every test that asks for it runs on each."""
+    if request.param == "embedded":
+        with using(Embedded()) as embedded:
+            yield embedded
+        return
+    broker = "rabbitmq" if request.param == "rabbitmq" else "redis_server"
+    servers = request.getfixturevalue("postgres"), request.getfixturevalue(broker)
+    scaled = Scaled(*servers)
+    with using(scaled):
+        yield scaled
+    scaled.close()
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings of an embedded service of its own, on any free port."""
-    return Settings(home=tmp_path / "home", port=0, heartbeat_seconds=0.2, sweep_seconds=0.2)
+def settings(backend: Backend, tmp_path: Path) -> Settings:
+    """Settings of a service of its own, on any free port."""
+    return backend.settings(tmp_path / "home", port=0, heartbeat_seconds=0.2, sweep_seconds=0.2)
 
 
 @pytest.fixture

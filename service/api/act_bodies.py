@@ -43,7 +43,8 @@ class Resource(Body):
 class Patient(Body):
     """One waiting patient, by an opaque id; names and free text are refused.
 
-    ``age`` and ``groups`` are read by group-aware policies only; the others ignore them.
+    ``groups`` is read by group-aware policies only; the others ignore it. ``age`` is read by no
+    policy: it is accepted so that a hospital may send the list that it has.
     """
 
     id: Token = Field(description="Opaque, unique within the request.")
@@ -52,8 +53,13 @@ class Patient(Body):
     predicted_stay_band: Word | None = Field(
         None, description="short or long; required where the scenario tells stays apart."
     )
-    age: float | None = Field(None, ge=0, le=130)
-    groups: dict[Word, Word] = Field(default_factory=dict, max_length=16)
+    age: float | None = Field(None, ge=0, le=130, description="Ignored; see groups.")
+    groups: dict[Word, Word] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Attribute of the scenario -> value, for group-aware policies.",
+        examples=[{"age_group": "elderly"}],
+    )
     arrived: AwareDatetime | None = Field(None, description="With zone; or give waiting_minutes.")
     waiting_minutes: float | None = Field(None, ge=0, le=MAX_WAIT_MINUTES)
 
@@ -69,6 +75,14 @@ class Options(Body):
 
     max_assignments: int | None = Field(
         None, ge=0, le=100_000, description="Stop after so many; as many as fit, if not given."
+    )
+    choice: Literal["served", "most_likely"] = Field(
+        "served",
+        description="served: as judged in the report, drawn from the probabilities unless the "
+        "policy is greedy; most_likely: always the most probable action.",
+    )
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="Seed of the draw; made from the waiting room if absent."
     )
 
 
@@ -137,6 +151,7 @@ class Decision(Answer):
     digest: str
     assignments: list[Assignment]
     ranking: list[Ranked] = Field(description="Everybody waiting, first to last.")
+    choice: Literal["drawn", "most_likely"] = Field(description="How each action was chosen.")
     stop: Literal["hold", "nobody_waits", "nothing_fits", "max_assignments"] = Field(
         description="Why nothing more is assigned."
     )

@@ -6,13 +6,14 @@ needs compiled kernels is imported on first use, after ``service.api.kernels`` h
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from grpo.environments.hospital.compiled import CompiledScenario
+from grpo.environments.hospital.recommendation import Recommendation
 from grpo.errors import Issue
 from service.api.act_bodies import OBSERVATION, SNAPSHOT
 from service.api.problems import from_entries
@@ -61,51 +62,65 @@ def decide_on_waiting_room(
 ) -> bytes:
     """Answer a hospital snapshot; see ``decide``."""
     from grpo.environments.hospital.recommend import recommend  # noqa: PLC0415 - see above
+    from grpo.environments.hospital.snapshot import seed_of  # noqa: PLC0415
     from service.api.waiting_room import list_warnings, to_snapshot  # noqa: PLC0415
 
     body = decode(SNAPSHOT, raw, HOSPITAL_FORM)
     snapshot = to_snapshot(body, compiled, max_patients)
+    options = body.options
+    drawn = options.choice == "served" and served.policy.sharpness != "greedy"
+    seed = seed_of(snapshot) if options.seed is None else options.seed
     found = recommend(
-        served.policy, compiled, snapshot, max_assignments=body.options.max_assignments
+        served.policy,
+        compiled,
+        snapshot,
+        max_assignments=options.max_assignments,
+        rng=np.random.default_rng(seed) if drawn else None,
     )
-    return to_json(
-        {
-            "policy": served.policy_id,
-            "digest": served.digest,
-            "assignments": [
-                {
-                    "patient": one.patient_id,
-                    "class": one.class_label,
-                    "rank": one.rank,
-                    "probability": one.probability,
-                    "needs": one.needs,
-                }
-                for one in found.assignments
-            ],
-            "ranking": [
-                {
-                    "patient": one.patient_id,
-                    "score": one.score,
-                    "waiting_minutes": 60 * one.wait_hours,
-                    "target_minutes": None if one.target_hours is None else 60 * one.target_hours,
-                    "feasible": one.feasible,
-                }
-                for one in found.ranking
-            ],
-            "stop": found.stop,
-            "hold": None
-            if found.hold is None
-            else {
-                "reason": found.hold.reason,
-                "review_after_seconds": found.hold.review_after_seconds,
-                "probability": found.hold.probability,
-                "free": found.hold.free,
-            },
-            "probabilities": found.probabilities,
-            "warnings": list_warnings(snapshot, compiled),
-            "source": served.policy.manifest.served,
-        }
-    )
+    head = {"policy": served.policy_id, "digest": served.digest}
+    tail = {
+        "choice": "drawn" if drawn else "most_likely",
+        "warnings": list_warnings(snapshot, compiled),
+        "source": served.policy.manifest.served,
+    }
+    return to_json(head | _describe(found) | tail)
+
+
+def _describe(found: Recommendation) -> dict[str, Any]:
+    """Write a recommendation in the body's units."""
+    hold = found.hold
+    return {
+        "assignments": [
+            {
+                "patient": one.patient_id,
+                "class": one.class_label,
+                "rank": one.rank,
+                "probability": one.probability,
+                "needs": one.needs,
+            }
+            for one in found.assignments
+        ],
+        "ranking": [
+            {
+                "patient": one.patient_id,
+                "score": one.score,
+                "waiting_minutes": 60 * one.wait_hours,
+                "target_minutes": None if one.target_hours is None else 60 * one.target_hours,
+                "feasible": one.feasible,
+            }
+            for one in found.ranking
+        ],
+        "stop": found.stop,
+        "hold": None
+        if hold is None
+        else {
+            "reason": hold.reason,
+            "review_after_seconds": hold.review_after_seconds,
+            "probability": hold.probability,
+            "free": hold.free,
+        },
+        "probabilities": found.probabilities,
+    }
 
 
 def decide_on_observation(served: ServedPolicy, raw: bytes) -> bytes:

@@ -7,19 +7,22 @@ from fastapi import APIRouter
 from grpo.environments.hospital.scenario import list_scenarios, load_scenario
 from grpo.environments.registry import list_environments
 from service.api import views
+from service.api.auth import ANY_KEY
 from service.api.problems import document
 from service.api.schemas import EnvironmentList, ScenarioList
 
 router = APIRouter(tags=["catalogue"])
 
 
-@router.get("/environments", summary="List environments", responses=document())
+@router.get(
+    "/environments", summary="List environments", dependencies=[ANY_KEY], responses=document()
+)
 def get_environments() -> EnvironmentList:
     """Return the environments that a job may name; no other is ever imported."""
     return EnvironmentList(data=[views.view_environment(e) for e in list_environments()])
 
 
-@router.get("/scenarios", summary="List scenarios", responses=document())
+@router.get("/scenarios", summary="List scenarios", dependencies=[ANY_KEY], responses=document())
 def get_scenarios() -> ScenarioList:
     """Return the hospital scenarios: pools, acuities, classes, attributes for grouping."""
     return ScenarioList(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from email.message import Message
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
+from pydantic import BeforeValidator
 
 from grpo.errors import shorten
 from service.api.kernels import KernelWarmup
+from service.api.streaming import Streams
+from service.api.telemetry import Telemetry
 from service.database import Database
 from service.errors import MediaTypeError
 from service.jobs.queue import JobQueue
+from service.keys.ring import KeyRing
 from service.policies.cache import PolicyCache
 from service.settings import Settings
+
+DIGITS = re.compile(r"-?[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,9 @@ class Parts:
     queue: JobQueue
     policies: PolicyCache
     kernels: KernelWarmup
+    keys: KeyRing
+    streams: Streams
+    telemetry: Telemetry
 
 
 async def get_parts(request: Request) -> Parts:
@@ -47,5 +57,13 @@ async def require_json(request: Request) -> None:
         raise MediaTypeError(f"send Content-Type: application/json, not {shorten(given)}")
 
 
+def read_digits(value: object) -> object:
+    """Refuse what is no whole number to the eye: ``1.0``, ``+1`` and `` 1`` mean nothing here."""
+    if isinstance(value, str) and DIGITS.fullmatch(value) is None:
+        raise ValueError("not a whole number")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(read_digits)]
 PartsDep = Annotated[Parts, Depends(get_parts)]
 RequireJson = Depends(require_json)

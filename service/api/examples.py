@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.api.example_scenario import SCENARIO
+
 JOB_ID = "0199a1c2-6f0e-7c31-9b52-4f6f2f0c9a10"
 POLICY_ID = "0199a1c9-11d4-7a05-8f7c-0d8e2b7f5c44"
 DIGEST = "5f0c6f8a6d9fd8c1d7a5b0c4e2f19a3b8c7d6e5f4a3b2c1d0e9f8a7b6c5d4e3f"
@@ -29,13 +31,43 @@ CARTPOLE_JOB: dict[str, Any] = {
     "budget": {"total_timesteps": 100_000},
     "seed": 1,
 }
+INLINE_JOB: dict[str, Any] = {
+    "environment": {"kind": "hospital", "scenario": SCENARIO},
+    "grouping": {"kind": "attribute", "attributes": ["district"]},
+    "budget": {"total_timesteps": 1_000_000},
+    "seed": 1,
+}
+VARIANTS_JOB: dict[str, Any] = {
+    "environment": {"kind": "gymnasium", "id": "CartPole-v1"},
+    "grouping": {
+        "kind": "product",
+        "of": [
+            {
+                "kind": "variant",
+                "variants": [
+                    {"label": "short pole", "options": {"length": 0.25}},
+                    {"label": "long pole", "options": {"length": 1.5}},
+                ],
+            },
+            {"kind": "norm", "edges": [0.06], "labels": ["near upright", "further off"]},
+        ],
+    },
+    "algorithm": {"group_robustness_weight": 0.5},
+    "budget": {"total_timesteps": 100_000},
+    "seed": 1,
+}
 SUBMISSIONS = {
     "hospital": {"summary": "A hospital, robust over age groups", "value": HOSPITAL_JOB},
     "cartpole": {"summary": "A Gymnasium environment, grouped by start", "value": CARTPOLE_JOB},
+    "inline": {"summary": "A hospital of your own", "value": INLINE_JOB},
+    "variants": {"summary": "Groups by pole and start, combined", "value": VARIANTS_JOB},
 }
 JOB_URLS = {
     "self": f"/jobs/{JOB_ID}",
     "cancel": f"/jobs/{JOB_ID}/cancel",
+    "events": f"/jobs/{JOB_ID}/events",
+    "stream": f"/jobs/{JOB_ID}/stream",
+    "logs": f"/jobs/{JOB_ID}/logs",
     "metrics": f"/jobs/{JOB_ID}/metrics",
     "fairness": f"/jobs/{JOB_ID}/fairness",
     "policy": f"/policy/{JOB_ID}",
@@ -68,6 +100,7 @@ JOB: dict[str, Any] = {
         "seconds_left": 11.9,
     },
     "policy_id": None,
+    "reproducible": True,
     "config": HOSPITAL_JOB,
     "urls": JOB_URLS,
 }
@@ -116,6 +149,7 @@ POLICY_SUMMARY: dict[str, Any] = {
     "urls": {
         "self": f"/policy/{POLICY_ID}",
         "act": f"/policy/{POLICY_ID}/act",
+        "model": f"/policy/{POLICY_ID}/model",
         "job": f"/jobs/{JOB_ID}",
     },
 }
@@ -137,7 +171,9 @@ ENVIRONMENTS: dict[str, Any] = {
             "observation_size": 4,
             "num_actions": 2,
             "grouping": "threshold",
+            "groupings": ["threshold", "norm", "variant", "product"],
             "scenario": None,
+            "options": [{"name": "length", "low": 0.05, "high": 5.0, "default": 0.5}],
         }
     ]
 }
@@ -221,6 +257,7 @@ DECISION: dict[str, Any] = {
             "feasible": True,
         },
     ],
+    "choice": "most_likely",
     "stop": "nothing_fits",
     "hold": None,
     "probabilities": {"ed.2.long": 0.81, "ed.3.short": 0.17, "hold": 0.02},

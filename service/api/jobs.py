@@ -4,22 +4,50 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Response
 
 from grpo.config import TrainConfig
 from grpo.environments.registry import check_config
 from grpo.errors import InputError
-from service.api import examples, views
-from service.api.dependencies import PartsDep, RequireJson
-from service.api.problems import BODY_ERRORS, document
-from service.api.schemas import Fairness, Job, JobList, Metrics
-from service.errors import InvalidRequestError, JobNotFoundError
+from service.api import examples, submitting, views
+from service.api.auth import (
+    CHANGE_JOB,
+    LIST_JOBS,
+    READ_JOB,
+    SUBMIT,
+    AccountDep,
+    CallerDep,
+)
+from service.api.dependencies import PartsDep, RequireJson, WholeNumber
+from service.api.following_schemas import Estimate
+from service.api.problems import BODY_ERRORS, Responses, document
+from service.api.schemas import Fairness, Job, JobList, JobStatus, Metrics
+from service.errors import (
+    IdempotencyKeyReusedError,
+    InvalidRequestError,
+    JobNotFoundError,
+    JobNotResumableError,
+    TooManyJobsError,
+)
 from service.jobs import repository
-from service.jobs.submission import submit_training_job
+from service.jobs.resumption import resume_job
+from service.jobs.states import JobState
 from service.policies.repository import get_policy
 
 router = APIRouter(tags=["jobs"])
-LOCATION = {"Location": {"description": "Path of the job.", "schema": {"type": "string"}}}
+KEY_TEXT = "Repeat a submission safely: the same key gets the first one's answer for 24 hours."
+SUBMITTED: Responses = {
+    200: {"model": Estimate, "description": "What it would take (dry run)"},
+    202: {
+        "headers": {
+            "Location": {"description": "Path of the job.", "schema": {"type": "string"}},
+            "Idempotent-Replayed": {
+                "description": "`true` where this repeats an earlier answer.",
+                "schema": {"type": "string"},
+            },
+        }
+    },
+}
 MAX_METRICS = 10_000
 
 
@@ -38,30 +66,46 @@ def check_budget(config: TrainConfig, max_timesteps: int) -> None:
     "/jobs",
     status_code=202,
     summary="Submit a training job",
-    dependencies=[RequireJson],
-    responses=document(*BODY_ERRORS, success={202: {"headers": LOCATION}}),
+    dependencies=[SUBMIT, RequireJson],
+    response_model=Job,
+    responses=document(
+        *BODY_ERRORS, IdempotencyKeyReusedError, TooManyJobsError, success=SUBMITTED
+    ),
 )
 def submit(
     config: Annotated[TrainConfig, Body(openapi_examples=examples.SUBMISSIONS)],
     parts: PartsDep,
-    response: Response,
-) -> Job:
+    account: AccountDep,
+    dry_run: Annotated[bool, Query(description="Check and estimate; store nothing.")] = False,
+    idempotency_key: Annotated[
+        str | None,
+        Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,255}$", description=KEY_TEXT),
+    ] = None,
+) -> Response:
     """Record a training job; it is durable and queued when this answers."""
     check_config(config)
     check_budget(config, parts.settings.max_timesteps)
-    job = views.view_job(submit_training_job(parts.database, parts.queue, config))
-    response.headers["Location"] = job.urls.self
-    return job
+    if dry_run:
+        return submitting.answer_rehearsal(parts, config)
+    return submitting.answer_submission(parts, config, account, idempotency_key)
 
 
-@router.get("/jobs", summary="List jobs", responses=document(InvalidRequestError))
+@router.get(
+    "/jobs",
+    summary="List jobs",
+    dependencies=[LIST_JOBS],
+    responses=document(InvalidRequestError),
+)
 def list_jobs(
     parts: PartsDep,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    caller: CallerDep,
+    limit: Annotated[WholeNumber, Query(ge=1, le=1000)] = 50,
     after: Annotated[str | None, Query(max_length=256, description="From ``next``.")] = None,
+    status: Annotated[JobStatus | None, Query(description="Only jobs that stand here.")] = None,
 ) -> JobList:
-    """Return jobs, newest first."""
-    page = repository.list_jobs(parts.database, limit, views.read_cursor(after))
+    """Return jobs, newest first; jobs that come meanwhile do not shift the pages."""
+    states = None if status is None else [JobState(status)]
+    page = repository.list_jobs(parts.database, limit, views.read_cursor(after), states, caller)
     return JobList(
         data=[views.view_job(job) for job in page.jobs],
         has_more=page.next is not None,
@@ -69,28 +113,51 @@ def list_jobs(
     )
 
 
-@router.get("/jobs/{id}", summary="Look at a job", responses=document(JobNotFoundError))
+@router.get(
+    "/jobs/{id}",
+    summary="Look at a job",
+    dependencies=[READ_JOB],
+    responses=document(JobNotFoundError),
+)
 def get_job(id: str, parts: PartsDep) -> Job:  # noqa: A002 - the path says id
     """Return one job: status, progress, speed, time left, attempts, reason."""
     return views.view_job(repository.get_job(parts.database, id))
 
 
-@router.post("/jobs/{id}/cancel", summary="Cancel a job", responses=document(JobNotFoundError))
+@router.post(
+    "/jobs/{id}/cancel",
+    summary="Cancel a job",
+    dependencies=[CHANGE_JOB],
+    responses=document(JobNotFoundError),
+)
 def cancel(id: str, parts: PartsDep) -> Job:  # noqa: A002 - the path says id
     """Ask for a job's end; one that is over stays as it is. Repeating it is harmless."""
     return views.view_job(repository.request_cancel(parts.database, id))
 
 
+@router.post(
+    "/jobs/{id}/resume",
+    status_code=202,
+    summary="Resume a job",
+    dependencies=[CHANGE_JOB],
+    responses=document(JobNotFoundError, JobNotResumableError, TooManyJobsError),
+)
+def resume(id: str, parts: PartsDep, account: AccountDep) -> Job:  # noqa: A002 - the path says id
+    """Queue a failed or cancelled job again; it goes on from its latest checkpoint."""
+    return views.view_job(resume_job(parts.database, parts.queue, id, account))
+
+
 @router.get(
     "/jobs/{id}/metrics",
     summary="Follow the training",
+    dependencies=[READ_JOB],
     responses=document(JobNotFoundError, InvalidRequestError),
 )
 def get_metrics(
     id: str,  # noqa: A002 - the path says id
     parts: PartsDep,
-    after: Annotated[int, Query(ge=0, lt=2**31, description="Only later iterations.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=MAX_METRICS)] = MAX_METRICS,
+    after: Annotated[WholeNumber, Query(ge=0, lt=2**31, description="Only later iterations.")] = 0,
+    limit: Annotated[WholeNumber, Query(ge=1, le=MAX_METRICS)] = MAX_METRICS,
 ) -> Metrics:
     """Return the series by iteration and group; poll with ``?after=next_after``."""
     job = repository.get_job(parts.database, id)
@@ -105,7 +172,12 @@ def get_metrics(
     )
 
 
-@router.get("/jobs/{id}/fairness", summary="Compare groups", responses=document(JobNotFoundError))
+@router.get(
+    "/jobs/{id}/fairness",
+    summary="Compare groups",
+    dependencies=[READ_JOB],
+    responses=document(JobNotFoundError),
+)
 def get_fairness(id: str, parts: PartsDep) -> Fairness:  # noqa: A002 - the path says id
     """Return how groups fare: the last iteration's estimates, and the report once it is there."""
     job = repository.get_job(parts.database, id)

@@ -5,44 +5,60 @@ One pure ASGI middleware (a ``BaseHTTPMiddleware`` would double the cost of a re
 
 from __future__ import annotations
 
-import hmac
 import re
 from time import perf_counter
 from uuid import uuid4
 
+from sqlalchemy.exc import OperationalError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import render_problem
-from service.errors import BodyTooLargeError, ServiceError, UnauthorizedError
+from service.api.telemetry import Telemetry
+from service.errors import BodyTooLargeError, HostRefusedError, ServiceError, UnavailableError
+from service.keys.records import Caller, Token
+from service.keys.ring import KeyRing
 from service.observability import bind_context, get_logger
 from service.settings import Settings
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+JOB_PATH = re.compile(r"/jobs/([0-9a-f-]{36})(?:/|$)")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+OWN_NAME = re.compile(r"(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]{1,5})?", re.IGNORECASE)
 log = get_logger()
+
+
+async def identify(keys: KeyRing, header: str) -> Caller:
+    """Say who calls, waiting for the records only where a key was not used a moment ago."""
+    found = keys.recognise(header)
+    return await run_in_threadpool(keys.look_up, found) if isinstance(found, Token) else found
 
 
 class RequestMiddleware:
     """Guard and record every HTTP request."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, telemetry: Telemetry) -> None:
         self.app = app
+        self.telemetry = telemetry
         self.max_body_bytes = settings.max_body_bytes
-        key = settings.api_key
-        self.expected = None if key is None else b"Bearer " + key.get_secret_value().encode()
+        self.any_host = settings.asks_for_keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of connections pass through."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        # Postgres takes no zero byte in a text, and no record's id has one: so it is unknown.
+        scope["path"] = scope["path"].replace("\x00", "\ufffd")
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        with bind_context(request_id=request_id):
+        job = JOB_PATH.match(scope["path"])
+        about = {} if job is None else {"job_id": job.group(1)}
+        with bind_context(request_id=request_id, **about):
             await self._record(scope, receive, send, headers, request_id)
 
     async def _record(
@@ -58,7 +74,7 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            refusal = self._refuse(scope["path"], headers)
+            refusal = await self._refuse(scope, headers)
             if refusal is not None:
                 await render_problem(refusal, request_id)(scope, receive, send_with_id)
             else:
@@ -67,20 +83,32 @@ class RequestMiddleware:
             log.exception("request_failed", method=scope["method"], path=scope["path"])
             raise
         finally:
+            seconds = perf_counter() - started
+            self.telemetry.observe(scope, status, seconds)
+            caller: Caller | None = scope["state"].get("caller")
+            named = {} if caller is None or caller.key_id is None else {"key": caller.key_id}
             log.info(
                 "request",
                 method=scope["method"],
                 path=scope["path"],
                 status=status,
-                milliseconds=round(1000 * (perf_counter() - started), 2),
+                milliseconds=round(1000 * seconds, 2),
+                **named,
             )
 
-    def _refuse(self, path: str, headers: Headers) -> ServiceError | None:
-        """Return why the request may not enter, judged by its head alone."""
-        if self.expected is not None and path not in OPEN_PATHS:
-            given = headers.get("authorization", "").encode("latin-1")
-            if not hmac.compare_digest(given, self.expected):
-                return UnauthorizedError("send the header Authorization: Bearer <GRPO_API_KEY>")
+    async def _refuse(self, scope: Scope, headers: Headers) -> ServiceError | None:
+        """Find out who calls; return why the request may not enter, judged by its head alone."""
+        host = headers.get("host", "")  # every browser sends one
+        if host and not self.any_host and OWN_NAME.fullmatch(host) is None:
+            return HostRefusedError.of(host)
+        if scope["path"] not in OPEN_PATHS:
+            keys: KeyRing = scope["app"].state.parts.keys
+            try:
+                scope["state"]["caller"] = await identify(keys, headers.get("authorization", ""))
+            except OperationalError:
+                return UnavailableError("the database does not answer, or is busy or full")
+            except ServiceError as error:
+                return error
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self.max_body_bytes:
             return BodyTooLargeError.of(self.max_body_bytes)

@@ -12,23 +12,23 @@ from service.api.act_bodies import body_definitions
 from service.api.problems import MEDIA_TYPE
 from service.api.schemas import Answer
 
-SECURITY = {"bearer": {"type": "http", "scheme": "bearer", "description": "GRPO_API_KEY"}}
+SECURITY = {"bearer": {"type": "http", "scheme": "bearer", "description": "API key"}}
 OPEN_PATHS = ("/healthz", "/readyz")
 
 
-def describe(app: FastAPI) -> None:
+def describe(app: FastAPI, *, asks_for_keys: bool) -> None:
     """Complete the application's OpenAPI document when it is first asked for."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            complete(generate())
+            complete(generate(), asks_for_keys)
         return generate()
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def complete(document: dict[str, Any]) -> None:
+def complete(document: dict[str, Any], asks_for_keys: bool) -> None:
     """Add the models of raw bodies and the key; give problems their own media type only."""
     components = document["components"]
     components["schemas"] |= body_definitions()
@@ -37,7 +37,7 @@ def complete(document: dict[str, Any]) -> None:
         for operation in operations.values():
             # FastAPI lists its own 422 where a path has parameters; ours replaces or removes it.
             if path not in OPEN_PATHS:
-                operation["security"] = [{"bearer": []}, {}]
+                operation["security"] = [{"bearer": []}] if asks_for_keys else [{"bearer": []}, {}]
             _drop_default_422(operation["responses"])
             _move_problems(operation["responses"])
     for name in ("HTTPValidationError", "ValidationError"):
@@ -75,8 +75,9 @@ def _drop_default_422(responses: dict[str, Any]) -> None:
 
 
 def _move_problems(responses: dict[str, Any]) -> None:
-    """FastAPI puts a model under application/json; problems are application/problem+json."""
+    """FastAPI puts a model under the route's media type; problems have one of their own."""
     for response in responses.values():
         content = response.get("content", {})
-        if MEDIA_TYPE in content and "application/json" in content:
-            content[MEDIA_TYPE]["schema"] = content.pop("application/json")["schema"]
+        for media_type in [found for found in content if found != MEDIA_TYPE]:
+            if MEDIA_TYPE in content:
+                content[MEDIA_TYPE] |= content.pop(media_type)

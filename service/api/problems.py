@@ -12,13 +12,17 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
-from grpo.errors import UNION_TAGS, InputError, Issue, ModelError, make_pointer, shorten
+from grpo.errors import InputError, Issue, ModelError, locate, make_pointer, shorten
 from service.errors import (
     BodyTooLargeError,
+    ForbiddenError,
+    HostRefusedError,
     InternalError,
     InvalidRequestError,
     MalformedBodyError,
@@ -89,14 +93,17 @@ def render_problem(error: ServiceError, request_id: str) -> Response:
     )
 
 
+ABSENT = ("missing", "union_tag_not_found")
+
+
 def issues_of(entries: Iterable[Any]) -> list[Issue]:
     """Translate pydantic's entries: pointers without union tags, inputs cut short."""
     issues = []
     for entry in entries:
-        location = [part for part in entry["loc"] if part not in UNION_TAGS]
+        location, value = locate(entry)
         if location[:1] in (["body"], ["query"]):
             del location[0]
-        given = "" if entry["type"] == "missing" else shorten(entry.get("input"))
+        given = "" if entry["type"] in ABSENT else shorten(value)
         message = entry["msg"].removeprefix("Value error, ")
         issues.append(Issue(make_pointer(location), message, given, _allowed(entry)))
     return issues
@@ -129,6 +136,16 @@ def from_entries(entries: Sequence[Any]) -> ServiceError:
     return InvalidRequestError.of(issues_of(entries))
 
 
+def list_methods(request: Request) -> set[str]:
+    """Return the methods of all routes at the request's path; the router knows only the first."""
+    found: set[str] = set()
+    for context in iter_route_contexts(request.app.routes):
+        route = context.original_route
+        if isinstance(route, Route) and route.path_regex.match(request.url.path):
+            found |= route.methods or set()
+    return found
+
+
 def from_http(error: HTTPException, request: Request) -> ServiceError:
     """Translate what the router and the body parser refuse."""
     if error.status_code == HTTPStatus.NOT_FOUND:
@@ -136,7 +153,7 @@ def from_http(error: HTTPException, request: Request) -> ServiceError:
             f"nothing is at {shorten(request.url.path)}; /docs shows what there is"
         )
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allow = (error.headers or {}).get("Allow", "")
+        allow = ", ".join(sorted(list_methods(request)))
         return MethodNotAllowedError(f"{request.method} is not allowed here", allow=allow)
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return BodyTooLargeError(str(error.detail))
@@ -202,9 +219,9 @@ def document(
         The ``responses`` argument of a route: by status, one example per code.
     """
     by_status: Responses = {} if success is None else dict(success)
-    raised: list[type[ServiceError]] = [*errors, InternalError]
+    raised: list[type[ServiceError]] = [*errors, HostRefusedError, InternalError]
     if needs_key:
-        raised += [UnauthorizedError, UnavailableError]
+        raised += [UnauthorizedError, ForbiddenError, UnavailableError]
     for error in raised:
         entry = by_status.setdefault(
             error.status,

@@ -29,6 +29,9 @@ class JobUrls(Answer):
 
     self: str
     cancel: str
+    events: str
+    stream: str
+    logs: str
     metrics: str
     fairness: str
     policy: str
@@ -74,6 +77,9 @@ class Job(Answer):
     attempts: list[Attempt] = Field(description="Runs of the job, oldest first.")
     progress: Progress
     policy_id: str | None = Field(description="Set once the job has succeeded.")
+    reproducible: bool = Field(
+        description="Whether the same job gives the same digest; not with a budget in seconds."
+    )
     config: TrainConfig = Field(description="What was asked, every default filled in.")
     urls: JobUrls
 
@@ -146,6 +152,7 @@ class PolicyUrls(Answer):
 
     self: str
     act: str
+    model: str
     job: str
 
 
@@ -183,6 +190,15 @@ class PolicyDetail(PolicySummary):
     report: dict[str, Any] | None
 
 
+class OptionView(Answer):
+    """A named argument that variants of an environment may change."""
+
+    name: str
+    low: float = Field(description="Least value.")
+    high: float = Field(description="Largest value.")
+    default: float
+
+
 class EnvironmentView(Answer):
     """An environment that a job may name."""
 
@@ -191,8 +207,10 @@ class EnvironmentView(Answer):
     title: str
     observation_size: int
     num_actions: int
-    grouping: str = Field(description="What ``grouping.kind`` of a job must be.")
+    grouping: str = Field(description="The usual ``grouping.kind`` of a job.")
+    groupings: list[str] = Field(description="Every ``grouping.kind`` that fits.")
     scenario: str | None = Field(description="For hospitals, the scenario to name.")
+    options: list[OptionView] = Field(description="What variants of it may change.")
 
 
 class EnvironmentList(Answer):

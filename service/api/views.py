@@ -6,6 +6,7 @@ import base64
 import binascii
 from dataclasses import asdict
 from datetime import datetime
+from uuid import UUID
 
 from grpo.config import TrainConfig
 from grpo.environments.hospital.compiled import BANDS
@@ -13,6 +14,7 @@ from grpo.environments.hospital.scenario import Scenario
 from grpo.environments.hospital.scenario_model import Acuity
 from grpo.environments.registry import EnvironmentDescription
 from grpo.errors import InputError
+from service.api.following_schemas import AttemptLog, Estimate, JobEvent
 from service.api.schemas import (
     AcuityView,
     Attempt,
@@ -27,12 +29,15 @@ from service.api.schemas import (
     ScenarioView,
 )
 from service.jobs import records
+from service.jobs.estimates import Cost
+from service.jobs.logs import TrainingLog
 from service.policies import repository
 
 
 def view_job(job: records.Job) -> Job:
     """Show a job."""
     path, policy = f"/jobs/{job.id}", f"/policy/{job.id}"
+    config = TrainConfig.parse(job.config)
     total = job.progress.total_timesteps
     fraction = min(job.progress.timesteps / total, 1.0) if total else 0.0
     return Job(
@@ -63,10 +68,14 @@ def view_job(job: records.Job) -> Job:
             seconds_left=job.progress.seconds_left,
         ),
         policy_id=job.policy_id,
-        config=TrainConfig.parse(job.config),
+        reproducible=config.budget.max_seconds is None,
+        config=config,
         urls=JobUrls(
             self=path,
             cancel=f"{path}/cancel",
+            events=f"{path}/events",
+            stream=f"{path}/stream",
+            logs=f"{path}/logs",
             metrics=f"{path}/metrics",
             fairness=f"{path}/fairness",
             policy=policy,
@@ -87,9 +96,44 @@ def view_metric(metric: records.Metric) -> Iteration:
     )
 
 
+def view_event(event: records.Event) -> JobEvent:
+    """Show one event of a job."""
+    return JobEvent(
+        sequence=event.sequence,
+        at=event.at,
+        kind=event.kind.value,
+        status=event.state.value,
+        data=event.data,
+    )
+
+
+def view_log(log: TrainingLog) -> AttemptLog:
+    """Show what one attempt printed."""
+    return AttemptLog(
+        attempt=log.attempt,
+        text=log.text,
+        dropped_bytes=log.dropped_bytes,
+        updated_at=log.updated,
+    )
+
+
+def view_cost(cost: Cost, config: TrainConfig) -> Estimate:
+    """Show what a job would take."""
+    return Estimate(
+        iterations=cost.iterations,
+        timesteps=cost.timesteps,
+        seconds=round(cost.seconds, 1),
+        training_seconds=round(cost.training_seconds, 1),
+        steps_per_second=round(cost.speed.steps_per_second, 1),
+        basis=cost.speed.basis,
+        config=config,
+    )
+
+
 def view_policy(policy: repository.PolicySummary) -> PolicySummary:
     """Show a policy in a list."""
     environment = policy.manifest["config"]["environment"]
+    scenario = environment.get("scenario")
     path = f"/policy/{policy.id}"
     return PolicySummary(
         id=policy.id,
@@ -97,9 +141,12 @@ def view_policy(policy: repository.PolicySummary) -> PolicySummary:
         digest=policy.sha256,
         num_bytes=policy.num_bytes,
         kind=environment["kind"],
-        environment=environment.get("scenario") or environment["id"],
+        environment=(scenario["name"] if isinstance(scenario, dict) else scenario)
+        or environment["id"],
         created_at=policy.created,
-        urls=PolicyUrls(self=path, act=f"{path}/act", job=f"/jobs/{policy.job_id}"),
+        urls=PolicyUrls(
+            self=path, act=f"{path}/act", model=f"{path}/model", job=f"/jobs/{policy.job_id}"
+        ),
     )
 
 
@@ -162,11 +209,12 @@ def read_cursor(text: str | None) -> records.Cursor | None:
         plain = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
         created, _, job_id = plain.partition("|")
         moment = datetime.fromisoformat(created)
+        last = str(UUID(job_id))
     except (binascii.Error, ValueError) as error:
         raise _no_cursor(text) from error
-    if moment.tzinfo is None or not job_id:
+    if moment.tzinfo is None:
         raise _no_cursor(text)
-    return records.Cursor(moment, job_id)
+    return records.Cursor(moment, last)
 
 
 def _no_cursor(text: str) -> InputError:

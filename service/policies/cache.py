@@ -7,10 +7,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from grpo.config import HospitalEnvironment, TrainConfig
-from grpo.environments.hospital.scenario import CompiledScenario, compile_scenario, load_scenario
+from grpo.environments.hospital.scenario import CompiledScenario, compile_environment
 from grpo.models.policy import Policy
 from grpo.models.serialization import load_policy
 from service.database import Database
+from service.keys.ownership import require_policy
+from service.keys.records import OPERATOR, Caller
 from service.policies.repository import get_policy, get_policy_bytes
 
 
@@ -23,12 +25,14 @@ class ServedPolicy:
         digest: SHA-256 of the stored bytes, compared with them on loading.
         policy: what decides.
         compiled: the hospital that it decides for; None for an array environment.
+        owner: whose it is.
     """
 
     policy_id: str
     digest: str
     policy: Policy
     compiled: CompiledScenario | None
+    owner: str | None = None
 
 
 class PolicyCache:
@@ -41,25 +45,30 @@ class PolicyCache:
         self._aliases: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, any_id: str) -> ServedPolicy | None:
-        """Return a policy if it is in memory, by its own id or its job's; never waits for I/O."""
+    def find(self, any_id: str, caller: Caller = OPERATOR) -> ServedPolicy | None:
+        """Return a policy if it is in memory, by its own id or its job's; never waits for I/O.
+
+        A policy that the caller does not see is as good as not there.
+        """
         with self._lock:
             served = self._served.get(self._aliases.get(any_id, any_id))
-            if served is not None:
-                self._served.move_to_end(served.policy_id)
+            if served is None or not caller.sees(served.owner):
+                return None
+            self._served.move_to_end(served.policy_id)
             return served
 
-    def load(self, any_id: str) -> ServedPolicy:
+    def load(self, any_id: str, caller: Caller = OPERATOR) -> ServedPolicy:
         """Read a policy from the database, verify its digest, keep and return it.
 
         Raises:
-            PolicyNotFoundError: there is none.
+            PolicyNotFoundError: there is none that the caller sees.
             ModelError: the stored bytes are truncated, altered or of another shape.
         """
+        require_policy(self._database, any_id, caller)
         record = get_policy(self._database, any_id)
         stored, digest = get_policy_bytes(self._database, record.id)
         policy = load_policy(stored, expected_sha256=digest)
-        served = ServedPolicy(record.id, digest, policy, compile_for(policy))
+        served = ServedPolicy(record.id, digest, policy, compile_for(policy), record.owner)
         with self._lock:
             self._served[record.id] = served
             self._aliases[record.job_id] = record.id
@@ -75,8 +84,4 @@ def compile_for(policy: Policy) -> CompiledScenario | None:
     environment = TrainConfig.parse(policy.manifest.config).environment
     if not isinstance(environment, HospitalEnvironment):
         return None
-    return compile_scenario(
-        load_scenario(environment.scenario),
-        group_aware=environment.group_aware,
-        hold=environment.hold,
-    )
+    return compile_environment(environment)

@@ -11,6 +11,8 @@ from sqlalchemy import Row, or_, select, tuple_
 from service.database import Database
 from service.errors import PolicyNotFoundError
 from service.jobs.records import Cursor
+from service.keys.ownership import narrow
+from service.keys.records import OPERATOR, Caller
 from service.policies.models import PolicyRow
 
 MAX_PAGE = 1000
@@ -27,6 +29,7 @@ class PolicySummary:
         sha256: digest of the model's bytes, 64 hexadecimal digits.
         num_bytes: size of the model.
         manifest: what the model is and how it was made, JSON.
+        owner: whose it is, None for nobody's.
     """
 
     id: str
@@ -35,6 +38,7 @@ class PolicySummary:
     sha256: str
     num_bytes: int
     manifest: dict[str, Any]
+    owner: str | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ _SUMMARY = (
     PolicyRow.sha256,
     PolicyRow.num_bytes,
     PolicyRow.manifest,
+    PolicyRow.owner,
 )
 
 
@@ -88,16 +93,23 @@ def get_policy_bytes(database: Database, policy_id: str) -> tuple[bytes, str]:
     return bytes(row.model), str(row.sha256)
 
 
-def list_policies(database: Database, limit: int = 50, after: Cursor | None = None) -> PolicyPage:
+def list_policies(
+    database: Database,
+    limit: int = 50,
+    after: Cursor | None = None,
+    caller: Caller = OPERATOR,
+) -> PolicyPage:
     """Return policies newest first, ``after`` a position; new ones do not shift pages.
 
     Args:
         database: the records.
         limit: 1 to 1000.
         after: position given by the previous page, None for the newest.
+        caller: only what they see.
     """
     limit = min(max(limit, 1), MAX_PAGE)
     query = select(*_SUMMARY).order_by(PolicyRow.created_at.desc(), PolicyRow.id.desc())
+    query = query.where(narrow(caller, PolicyRow))
     if after is not None:
         query = query.where(tuple_(PolicyRow.created_at, PolicyRow.id) < tuple(after))
     with database.reading() as session:

@@ -10,15 +10,16 @@ import pytest
 
 from service.database import Database
 from service.settings import Settings
+from tests.backends import Backend
 from tests.service.support import CARTPOLE_JOB, HOSPITAL_JOB, Stored, running_api, store_policy
 
 MAX_PATIENTS = 500
 
 
 @pytest.fixture(scope="module")
-def live_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def live_settings(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     home: Path = tmp_path_factory.mktemp("api")
-    return Settings(home=home, port=0, max_body_bytes=2**20, max_patients=MAX_PATIENTS)
+    return backend.settings(home, port=0, max_body_bytes=2**20, max_patients=MAX_PATIENTS)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from grpo.config import TrainConfig
 from service.database import Database, migrate
@@ -12,6 +13,7 @@ from service.jobs.queue import QueueUnavailableError
 from service.jobs.records import Job, Metric, Progress
 from service.jobs.submission import submit_training_job
 from service.settings import Settings
+from tests.backends import active
 
 CONFIG = TrainConfig.parse(
     {
@@ -53,8 +55,9 @@ def open_database(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
-def make_settings(home: Path, **values: object) -> Settings:
-    return Settings.model_validate({"home": home, **values})
+def make_settings(home: Path, **values: Any) -> Settings:
+    """Settings over the records of ``home``, on the backend of the running test."""
+    return active().settings(home, **values)
 
 
 def submit(database: Database, config: TrainConfig = CONFIG) -> Job:

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 
 from grpo.config import HospitalEnvironment, TrainConfig
-from grpo.environments.hospital.scenario import CompiledScenario, compile_scenario, load_scenario
+from grpo.environments.hospital.scenario import CompiledScenario, compile_environment
 from grpo.models.parameters import IndexTerm, initialise_actor, named_views
 from grpo.models.policy import Manifest, Policy
 from grpo.models.serialization import digest_bytes, dump_policy
@@ -47,11 +47,7 @@ CARTPOLE_JOB: dict[str, Any] = {
 def compile_job(config: TrainConfig) -> CompiledScenario:
     environment = config.environment
     assert isinstance(environment, HospitalEnvironment)
-    return compile_scenario(
-        load_scenario(environment.scenario),
-        group_aware=environment.group_aware,
-        hold=environment.hold,
-    )
+    return compile_environment(environment)
 
 
 def make_policy(config: TrainConfig, seed: int = 0) -> Policy:
@@ -118,14 +114,16 @@ class Stored:
     config: TrainConfig
 
 
-def store_policy(database: Database, body: dict[str, Any], seed: int = 0) -> Stored:
+def store_policy(
+    database: Database, body: dict[str, Any], seed: int = 0, owner: str | None = None
+) -> Stored:
     """Write a job that has succeeded, with an untrained policy."""
     config = TrainConfig.parse(body)
     policy = make_policy(config, seed)
     model = dump_policy(policy)
     with database.writing() as session:
         plain = config.model_dump(mode="json")
-        job_id = insert_job(session, plain, config.budget.total_timesteps)
+        job_id = insert_job(session, plain, config.budget.total_timesteps, owner)
     held = claim(database, job_id, "test", 30.0)
     assert held is not None
     policy_id = succeed(

@@ -1,11 +1,13 @@
-"""The bell: one contract for every queue, and a broker of files that loses nothing."""
+"""The bell: one contract for every queue, and brokers that lose nothing."""
 
 from __future__ import annotations
 
 import multiprocessing
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from itertools import count
 from multiprocessing.queues import Queue as ProcessQueue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -17,8 +19,10 @@ import pytest
 from service.broker import QUEUE_NAME, TASK_NAME, CeleryJobQueue, create_broker_app
 from service.jobs.queue import JobQueue, QueueUnavailableError
 from service.settings import Settings
+from tests.servers import RabbitMQ, Redis
 from tests.service.job_records import RecordingQueue, make_settings
 
+NUMBERS = count(1)
 Listener = tuple[JobQueue, Callable[[], list[str]]]
 
 
@@ -43,19 +47,39 @@ def take_all(settings: Settings) -> list[str]:
     return list(hear_bells(settings, lambda: True))
 
 
-@pytest.fixture(params=["files", "test double"])
+@pytest.fixture(params=["files", "redis", "rabbitmq", "test double"])
 def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listener]:
     if request.param == "test double":
         double = RecordingQueue()
         yield double, lambda: double.rung
         return
-    settings = make_settings(tmp_path)
+    settings = make_settings(tmp_path, broker_url=broker_url(request, request.param))
     queue = CeleryJobQueue(settings)
     yield queue, lambda: take_all(settings)
     queue.close()
 
 
-@pytest.fixture(params=["refusing broker", "silent broker", "unwritable folder", "test double"])
+def broker_url(request: pytest.FixtureRequest, kind: str) -> str:
+    """Address of a broker that nobody has used yet."""
+    if kind == "files":
+        return ""
+    if kind == "rabbitmq":
+        rabbitmq: RabbitMQ = request.getfixturevalue("rabbitmq")
+        return rabbitmq.url_of(f"bells-{uuid.uuid4().hex}")
+    redis_server: Redis = request.getfixturevalue("redis_server")
+    return redis_server.url_of(Redis.DATABASES - next(NUMBERS))
+
+
+@pytest.fixture(
+    params=[
+        "refusing redis",
+        "silent redis",
+        "refusing amqp",
+        "silent amqp",
+        "unwritable folder",
+        "test double",
+    ]
+)
 def broken_queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobQueue]:
     if request.param == "test double":
         yield RecordingQueue(broken=True)
@@ -66,9 +90,10 @@ def broken_queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Job
         return
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
-        if request.param == "silent broker":
+        if request.param.startswith("silent"):
             silent.listen(1)  # accepts the connection and never answers
-        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        scheme = "redis" if request.param.endswith("redis") else "amqp"
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/0"
         queue = CeleryJobQueue(make_settings(tmp_path, broker_url=url))
         yield queue
         queue.close()
@@ -88,8 +113,9 @@ def test_a_broker_that_is_down_is_reported_within_seconds(broken_queue: JobQueue
     assert time.monotonic() - started < 6.0
 
 
-def test_ringing_is_quick(tmp_path: Path) -> None:
-    queue = CeleryJobQueue(make_settings(tmp_path))
+@pytest.mark.parametrize("kind", ["files", "redis", "rabbitmq"])
+def test_ringing_is_quick(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
+    queue = CeleryJobQueue(make_settings(tmp_path, broker_url=broker_url(request, kind)))
     queue.ring("the first one connects")
     spent = []
     for _ in range(20):
@@ -112,8 +138,11 @@ def _hear_many(settings: Settings, heard: ProcessQueue[str], over: Event) -> Non
         heard.put(job_id)
 
 
-def test_a_burst_from_several_processes_reaches_its_readers_whole_and_once(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path)
+@pytest.mark.parametrize("kind", ["files", "redis", "rabbitmq"])
+def test_a_burst_from_several_processes_reaches_its_readers_whole_and_once(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    settings = make_settings(tmp_path, broker_url=broker_url(request, kind))
     context = multiprocessing.get_context("spawn")
     theirs: ProcessQueue[str] = context.Queue()
     over = context.Event()

@@ -133,6 +133,18 @@ def test_policies_are_found_by_their_own_id_and_by_their_jobs(
     assert cartpole.policy_id in [policy.id for policy in client.policies()]
 
 
+def test_lists_do_not_end_with_their_first_page(
+    client: GRPOClient, hospital: Stored, cartpole: Stored
+) -> None:
+    submitted = [client.submit(CARTPOLE_JOB).id for _ in range(5)]
+    paged = [job.id for job in client.each_job(page_size=2)]
+    assert paged[:5] == submitted[::-1]
+    assert paged == [job.id for job in client.jobs(limit=1000).data]
+    policies = [policy.id for policy in client.policies(page_size=1)]
+    assert {hospital.policy_id, cartpole.policy_id} <= set(policies)
+    assert len(policies) == len(set(policies)) >= 2
+
+
 def test_the_key_is_not_part_of_what_the_client_shows() -> None:
     with GRPOClient("http://127.0.0.1:9", "a-very-secret-key") as client:
         assert "secret" not in repr(client)

@@ -1,7 +1,8 @@
-"""The main job with real processes: API, worker and trainings on SQLite and a broker of files."""
+"""The main job with real processes: API, worker and trainings, on every database and broker."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from grpo.models.serialization import load_policy
 from service.api.schemas import Job
 from service.client import GRPOClient, GRPOClientError
 from service.embedded import EmbeddedService
-from service.settings import Settings
+from tests.backends import Backend, on_every_broker
 from tests.service.support import CARTPOLE_JOB, HOSPITAL_JOB, make_waiting_room
+
+pytestmark = on_every_broker
 
 SMALL = {"num_envs": 16, "num_steps": 32, "minibatch_size": 256, "update_epochs": 1}
 TINY_HOSPITAL = HOSPITAL_JOB | {"algorithm": SMALL, "budget": {"total_timesteps": 30 * 16 * 32}}
@@ -27,9 +31,11 @@ ENDLESS = TINY_HOSPITAL | {"budget": {"total_timesteps": 100_000_000}}
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedService]:
+def service(
+    backend: Backend, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedService]:
     home: Path = tmp_path_factory.mktemp("end_to_end")
-    settings = Settings(home=home, port=0, heartbeat_seconds=0.2, sweep_seconds=0.2)
+    settings = backend.settings(home, port=0, heartbeat_seconds=0.2, sweep_seconds=0.2)
     with EmbeddedService(settings, logs=home / "logs") as service:
         service.wait_ready()
         yield service
@@ -115,6 +121,22 @@ def test_a_job_of_the_other_kind_trains_too(client: GRPOClient) -> None:
     answer = client.act(job.id, {"observation": [0.0, 0.1, 0.0, -0.1]})
     assert answer["action"] in {0, 1}
     assert sum(answer["probabilities"]) == pytest.approx(1.0, abs=1e-5)
+    assert [event.kind for event in client.events(job.id)] == ["submitted", "started", "succeeded"]
+    assert load_policy(client.model(job.id), client.policy(job.id).digest).manifest.reproducible
+
+
+def test_what_a_training_printed_is_kept(client: GRPOClient) -> None:
+    job = client.wait(client.submit(TINY_CARTPOLE).id, timeout_seconds=120)
+    printed: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 20
+    while "evaluating" not in [event.get("phase") for event in printed]:
+        assert time.monotonic() < deadline  # the worker writes the rest when the process has left
+        (log,) = client.logs(job.id)
+        printed = [json.loads(line) for line in log.text.splitlines()]
+        time.sleep(0.1)
+    phases = [event["phase"] for event in printed if event["event"] == "training_phase"]
+    assert phases == ["compiling", "training", "validating", "evaluating"]
+    assert {event["job_id"] for event in printed} == {job.id}
 
 
 def test_a_burst_of_submissions_ends_in_true_terminal_states(client: GRPOClient) -> None:

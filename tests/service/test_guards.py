@@ -11,17 +11,19 @@ import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from service.api.problems import MEDIA_TYPE
 from service.observability import bind_context, configure_logging, get_logger
 from service.settings import Settings
+from tests.backends import Backend
 from tests.service.support import running_api
 
 KEY = "correct-horse-battery-staple"
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def guarded(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     home = tmp_path_factory.mktemp("guarded")
-    with running_api(Settings(home=home, port=0, api_key=SecretStr(KEY))) as client:
+    with running_api(backend.settings(home, port=0, api_key=SecretStr(KEY))) as client:
         yield client
 
 
@@ -78,6 +80,45 @@ def test_only_loopback_is_bound_without_a_key(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_loopback_needs_no_key(host: str) -> None:
     assert Settings(host=host).api_key is None
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_is_read_in_any_case(guarded: httpx.Client, scheme: str) -> None:
+    headers = {"Authorization": f"{scheme} {KEY}"}
+    assert guarded.get("/jobs", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/healthz", "/docs", "/nowhere"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "rebound.example.org",
+        "rebound.example.org:8000",
+        "127.0.0.1.example.org",
+        "localhost.example.org",
+        "127.0.0.1@example.org",
+        "192.168.0.7",
+    ],
+)
+def test_without_keys_a_foreign_host_is_refused(api: httpx.Client, path: str, host: str) -> None:
+    response = api.get(path, headers={"Host": host})
+    assert (response.status_code, response.json()["code"]) == (421, "host_refused")
+    assert response.headers["content-type"] == MEDIA_TYPE
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:1", "[::1]:8000", "LOCALHOST:8000"])
+def test_without_keys_the_computers_own_names_are_served(api: httpx.Client, host: str) -> None:
+    assert api.get("/jobs", headers={"Host": host}).status_code == 200
+
+
+def test_with_keys_every_host_is_served(guarded: httpx.Client) -> None:
+    headers = {"Authorization": f"Bearer {KEY}", "Host": "grpo.example.org"}
+    assert guarded.get("/jobs", headers=headers).status_code == 200
+
+
+def test_a_key_that_no_header_can_carry_is_refused() -> None:
+    with pytest.raises(ValidationError, match="GRPO_API_KEY must be ASCII"):
+        Settings(api_key=SecretStr("schlüssel-mit-umlaut"))
 
 
 def test_a_short_key_is_refused() -> None:

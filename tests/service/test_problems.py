@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from grpo.config import TrainConfig
 from grpo.environments.hospital.scenario import compile_scenario, load_scenario
 from grpo.environments.registry import check_config
 from grpo.errors import InputError, Issue
-from service.api import catalogue, examples, health, jobs, policies
+from service.api import catalogue, examples, following, health, jobs, policies
 from service.api.act_bodies import OBSERVATION, SNAPSHOT
 from service.api.openapi import list_answers
 from service.api.problems import MEDIA_TYPE, render_problem
@@ -23,6 +24,7 @@ from service.api.waiting_room import to_snapshot
 from service.errors import InvalidRequestError, ServiceError, walk_errors
 
 FIELDS = {"type", "title", "status", "code", "detail", "errors", "request_id"}
+NUL_CURSOR = urlsafe_b64encode(b"2026-11-22T14:05:00+00:00|\x00").decode().rstrip("=")
 RAISED_BY_THE_ROUTER = {"not_found", "method_not_allowed"}
 
 
@@ -78,7 +80,7 @@ def test_openapi_documents_every_error_that_a_route_can_answer_with(
         code
         for _, operation in operations(openapi)
         for response in operation["responses"].values()
-        for code in response["content"].get(MEDIA_TYPE, {}).get("examples", {})
+        for code in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
     }
     every = {error.code for error in walk_errors()}
     assert documented == every - RAISED_BY_THE_ROUTER
@@ -96,7 +98,7 @@ def test_openapi_has_an_example_for_every_body_and_every_answer(openapi: dict[st
     for name, operation in operations(openapi):
         bodies = [operation["requestBody"]] if "requestBody" in operation else []
         for part in [*bodies, *operation["responses"].values()]:
-            for media_type, content in part["content"].items():
+            for media_type, content in part.get("content", {}).items():
                 assert has_example(content), (name, media_type)
 
 
@@ -112,15 +114,21 @@ def test_openapi_lists_exactly_the_routes_of_the_service(openapi: dict[str, Any]
         "get /jobs",
         "get /jobs/{id}",
         "post /jobs/{id}/cancel",
+        "post /jobs/{id}/resume",
+        "get /jobs/{id}/events",
+        "get /jobs/{id}/stream",
+        "get /jobs/{id}/logs",
         "get /jobs/{id}/metrics",
         "get /jobs/{id}/fairness",
         "get /policy",
         "get /policy/{id}",
+        "get /policy/{id}/model",
         "post /policy/{id}/act",
         "get /environments",
         "get /scenarios",
         "get /healthz",
         "get /readyz",
+        "get /metrics",
     }
 
 
@@ -135,10 +143,18 @@ def test_openapi_lists_exactly_the_routes_of_the_service(openapi: dict[str, Any]
         ("GET", "/jobs/%00/metrics", 404, "job_not_found"),
         ("GET", "/jobs/unknown/metrics", 404, "job_not_found"),
         ("GET", "/jobs/unknown/fairness", 404, "job_not_found"),
+        ("GET", "/jobs/unknown/events", 404, "job_not_found"),
+        ("GET", "/jobs/unknown/stream", 404, "job_not_found"),
+        ("GET", "/jobs/unknown/logs", 404, "job_not_found"),
+        ("GET", "/policy/unknown/model", 404, "policy_not_found"),
+        ("GET", "/jobs?status=lost", 422, "invalid_request"),
         ("POST", "/jobs/unknown/cancel", 404, "job_not_found"),
         ("GET", "/policy/unknown", 404, "policy_not_found"),
+        ("GET", f"/jobs?after={NUL_CURSOR}", 422, "invalid_request"),
         ("GET", "/jobs?limit=0", 422, "invalid_request"),
         ("GET", "/jobs?limit=many", 422, "invalid_request"),
+        ("GET", "/jobs?limit=1.0", 422, "invalid_request"),
+        ("GET", "/jobs?limit=%2B1", 422, "invalid_request"),
         ("GET", "/jobs?after=nothing", 422, "invalid_request"),
         ("GET", "/policy?after=%FF", 422, "invalid_request"),
         ("GET", "/jobs/unknown/metrics?after=-1", 422, "invalid_request"),
@@ -151,6 +167,16 @@ def test_what_does_not_exist_is_a_problem(
     assert response.status_code == status
     assert response.headers["content-type"] == MEDIA_TYPE
     assert response.json()["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [("/jobs", "GET, POST"), ("/jobs/x", "GET"), ("/policy/x/act", "POST"), ("/healthz", "GET")],
+)
+def test_a_wrong_method_is_told_all_the_right_ones(
+    api: httpx.Client, path: str, allow: str
+) -> None:
+    assert api.request("DELETE", path).headers["allow"] == allow
 
 
 def test_a_request_id_is_echoed_and_a_bad_one_is_replaced(api: httpx.Client) -> None:
@@ -175,7 +201,9 @@ def test_the_examples_are_valid_themselves(openapi: dict[str, Any]) -> None:
         assert set(model.model_validate(example).model_dump(by_alias=True)) == set(example)
 
 
-ENDPOINTS = [Path(str(module.__file__)) for module in (catalogue, health, jobs, policies)]
+ENDPOINTS = [
+    Path(str(module.__file__)) for module in (catalogue, following, health, jobs, policies)
+]
 
 
 @pytest.mark.parametrize("path", ENDPOINTS, ids=lambda path: path.stem)

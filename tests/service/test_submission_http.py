@@ -9,10 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
+from grpo.environments.hospital.scenario import list_scenarios
+from service.api.examples import INLINE_JOB, SUBMISSIONS, VARIANTS_JOB
 from service.api.problems import MEDIA_TYPE
 from tests.service.support import CARTPOLE_JOB, HOSPITAL_JOB
 
 JSON = {"Content-Type": "application/json"}
+CROWDED = {"kind": "hospital", "scenario": "urban_hospital", "group_aware": True}
+POLES, LENGTH = VARIANTS_JOB["grouping"]["of"]
 
 
 def test_a_job_is_accepted_with_its_place_and_its_urls(api: httpx.Client) -> None:
@@ -24,9 +28,26 @@ def test_a_job_is_accepted_with_its_place_and_its_urls(api: httpx.Client) -> Non
     assert job["config"]["algorithm"]["clip_coef"] == 0.2  # defaults are filled in
     assert job["config"]["algorithm"]["num_envs"] == 256  # the hospital's preset
     for name, url in job["urls"].items():
+        if name == "stream":
+            continue  # it would not end before the job does
         status = api.get(url).status_code
         expected = {"cancel": 405, "act": 405, "policy": 404}.get(name, 200)
         assert status == expected, name
+
+
+@pytest.mark.parametrize("example", SUBMISSIONS)
+def test_every_job_that_openapi_shows_is_accepted_and_shown_again(
+    api: httpx.Client, example: str
+) -> None:
+    body = SUBMISSIONS[example]["value"]
+    job = api.post("/jobs", json=body).json()
+    assert job["status"] == "queued", job
+    shown = api.get(f"/jobs/{job['id']}").json()["config"]
+    again = api.post("/jobs", json=shown)
+    assert again.status_code == 202
+    assert again.json()["config"] == shown
+    if example == "inline":
+        assert shown["environment"]["scenario"]["title"] == "A walk-in clinic"
 
 
 def test_lists_page_through_all_jobs_newest_first(api: httpx.Client) -> None:
@@ -91,7 +112,107 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         changed(HOSPITAL_JOB, "grouping.attributes", ["shoe_size"]),
         "/grouping/attributes/0",
     ),
-    ("unknown kind", changed(HOSPITAL_JOB, "grouping.kind", "norm"), "/grouping"),
+    ("unknown kind", changed(HOSPITAL_JOB, "grouping.kind", "zodiac"), "/grouping/kind"),
+    ("no kind", HOSPITAL_JOB | {"grouping": {"attributes": ["age_group"]}}, "/grouping/kind"),
+    ("unknown environment", changed(HOSPITAL_JOB, "environment.kind", "bank"), "/environment/kind"),
+    (
+        "a number in quotes",
+        changed(HOSPITAL_JOB, "budget.total_timesteps", "100"),
+        "/budget/total_timesteps",
+    ),
+    (
+        "a fraction for an integer",
+        changed(HOSPITAL_JOB, "budget.total_timesteps", 100.0),
+        "/budget/total_timesteps",
+    ),
+    ("a truth value for a number", changed(HOSPITAL_JOB, "seed", True), "/seed"),
+    (
+        "a number for a truth value",
+        changed(HOSPITAL_JOB, "environment.hold", 1),
+        "/environment/hold",
+    ),
+    (
+        "a number in quotes in a list",
+        changed(CARTPOLE_JOB, "grouping.edges", ["0.0"]),
+        "/grouping/edges/0",
+    ),
+    (
+        "more decisions at once than fit memory",
+        HOSPITAL_JOB | {"algorithm": {"num_envs": 16_384, "num_steps": 65}},
+        "/algorithm/num_steps",
+    ),
+    (
+        "more observations at once than fit memory",
+        changed(HOSPITAL_JOB, "environment", CROWDED)
+        | {"algorithm": {"num_envs": 8_192, "num_steps": 128}},
+        "/algorithm/num_steps",
+    ),
+    (
+        "minibatches larger than an iteration",
+        HOSPITAL_JOB | {"algorithm": {"num_envs": 16, "num_steps": 16}},
+        "/algorithm/minibatch_size",
+    ),
+    (
+        "a network beyond memory",
+        changed(HOSPITAL_JOB, "algorithm.hidden_sizes", [4096, 4096]),
+        "/algorithm/hidden_sizes",
+    ),
+    (
+        "a judgement of too many patients",
+        HOSPITAL_JOB | {"evaluation": {"episodes": 5_000, "horizon_hours": 5_000}},
+        "/evaluation/episodes",
+    ),
+    (
+        "a judgement of too many hours",
+        HOSPITAL_JOB
+        | {"evaluation": {"episodes": 5_000, "warmup_hours": 10_000, "horizon_hours": 1}},
+        "/evaluation/episodes",
+    ),
+    (
+        "weight of the method without one",
+        changed(HOSPITAL_JOB, "algorithm.method", "mean"),
+        "/algorithm/group_robustness_weight",
+    ),
+    ("too few labels", changed(CARTPOLE_JOB, "grouping.labels", ["a"]), "/grouping/labels"),
+    (
+        "as many labels as edges",
+        changed(CARTPOLE_JOB, "grouping.edges", [0.0, 1.0]),
+        "/grouping/labels",
+    ),
+    (
+        "a number in an inline scenario",
+        changed(INLINE_JOB, "environment.scenario.waiting_room.value", -1),
+        "/environment/scenario/waiting_room/value",
+    ),
+    (
+        "an inline scenario under a built-in's name",
+        changed(INLINE_JOB, "environment.scenario.name", "urban_hospital"),
+        "/environment/scenario/name",
+    ),
+    (
+        "a scenario of no kind",
+        changed(HOSPITAL_JOB, "environment.scenario", 7),
+        "/environment/scenario",
+    ),
+    (
+        "a product's member",
+        changed(VARIANTS_JOB, "grouping.of", [LENGTH, LENGTH | {"edges": [-1.0]}]),
+        "/grouping/of/1/edges/0",
+    ),
+    (
+        "groups that no state belongs to",
+        changed(VARIANTS_JOB, "grouping", LENGTH | {"edges": [7.0]}),
+        "/grouping/edges",
+    ),
+    (
+        "an option that is not on the list",
+        changed(
+            VARIANTS_JOB,
+            "grouping",
+            POLES | {"variants": [{"label": "a"}, {"label": "b", "options": {"__class__": 1.0}}]},
+        ),
+        "/grouping/variants/1/options/__class__",
+    ),
     (
         "groups of states for a hospital",
         HOSPITAL_JOB | {"grouping": CARTPOLE_JOB["grouping"]},
@@ -108,7 +229,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "/environment/id",
     ),
     ("feature out of range", changed(CARTPOLE_JOB, "grouping.feature", 4), "/grouping/feature"),
-    ("unsorted edges", changed(CARTPOLE_JOB, "grouping.edges", [1.0, 0.0]), "/grouping"),
+    ("unsorted edges", changed(CARTPOLE_JOB, "grouping.edges", [1.0, 0.0]), "/grouping/edges"),
     (
         "start rule without dispatch",
         changed(CARTPOLE_JOB, "algorithm.start_rule", "fcfs"),
@@ -136,6 +257,15 @@ def test_a_refused_field_is_named(api: httpx.Client, body: dict[str, Any], point
     assert problem["code"] == "invalid_request"
     assert pointer in [issue["pointer"] for issue in problem["errors"]]
     assert all(len(issue["given"]) <= 200 for issue in problem["errors"])
+
+
+def test_integers_are_numbers_and_the_largest_sizes_are_accepted(api: httpx.Client) -> None:
+    algorithm = {"num_envs": 8_192, "num_steps": 128, "gamma": 1, "hidden_sizes": [2048, 2048]}
+    response = api.post("/jobs", json=CARTPOLE_JOB | {"algorithm": algorithm})
+    assert response.status_code == 202, response.text
+    assert response.json()["config"]["algorithm"]["gamma"] == 1.0
+    judged = {"episodes": 10_000}  # of a Gymnasium environment: its hours are not read
+    assert api.post("/jobs", json=CARTPOLE_JOB | {"evaluation": judged}).status_code == 202
 
 
 def test_what_is_allowed_is_said(api: httpx.Client) -> None:
@@ -200,9 +330,12 @@ def test_a_body_over_the_limit_is_refused_with_and_without_its_length(
 
 def test_the_catalogue_names_what_a_job_may_name(api: httpx.Client) -> None:
     environments = api.get("/environments").json()["data"]
-    assert {"CartPole-v1"} <= {environment["id"] for environment in environments}
+    by_id = {environment["id"]: environment for environment in environments}
+    assert by_id["CartPole-v1"]["groupings"] == ["threshold", "norm", "variant", "product"]
+    pole = {"name": "length", "low": 0.05, "high": 5.0, "default": 0.5}
+    assert pole in by_id["CartPole-v1"]["options"]
     scenarios = {scenario["name"]: scenario for scenario in api.get("/scenarios").json()["data"]}
-    assert set(scenarios) >= {"rural_hospital", "urban_hospital"}
+    assert set(scenarios) == set(list_scenarios())
     assert scenarios["rural_hospital"]["pools"]["ed_space"] == 5
     assert scenarios["rural_hospital"]["attributes"] == {
         "age_group": ["pediatric", "adult", "elderly"]
