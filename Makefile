@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo serve test lint types imports unit clean
+.PHONY: demo serve test lint types imports servers unit clean
 
 demo: $(VENV)/.installed
 	$(BIN)/grpo demo
@@ -24,7 +24,10 @@ types: $(VENV)/.installed-dev
 imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.installed-dev
+servers:
+	sh tests/install_servers.sh
+
+unit: $(VENV)/.installed-dev servers
 	$(BIN)/python -m pytest
 
 clean:

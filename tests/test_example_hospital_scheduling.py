@@ -1,10 +1,12 @@
-"""The example that trains every built-in hospital, with a budget of one iteration each."""
+"""The examples: every built-in hospital with a budget of one iteration each, and bad arguments."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,3 +30,32 @@ def test_the_example_prints_a_table_for_every_hospital_and_draws_one_picture(
     assert f"Picture: {picture}" in done.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("hospital_scheduling", ["--weight", "3"], "/algorithm/group_robustness_weight"),
+        ("hospital_scheduling", ["--episodes", "0"], "/evaluation/episodes"),
+        ("hospital_scheduling", ["--timesteps", "0"], "/budget/total_timesteps"),
+        ("train_cartpole", ["--weight", "3"], "/group_robustness_weight"),
+        ("train_cartpole", ["--episodes", "0"], "--episodes must be at least 1"),
+        ("train_cartpole", ["--seed", "-1"], "/seed"),
+    ],
+)
+def test_a_bad_argument_is_answered_with_one_line(
+    script: str, arguments: list[str], said: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, f"examples/{script}.py", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"{script}.py: error: ")
+    assert said in last
