@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from grpo.config import Algorithm, TrainConfig
 from grpo.environments.hospital.scenario import list_scenarios, load_scenario
@@ -23,7 +24,7 @@ class Sample(FrozenModel):
     share: float | None = None
     on: bool = False
     counts: tuple[int, ...] = ()
-    shares: dict[str, float] = {}
+    shares: dict[str, float] = Field(default_factory=dict)
     inner: tuple[Inner, ...] = ()
 
 
