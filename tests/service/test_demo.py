@@ -6,7 +6,7 @@ import io
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ import service.demo
 from grpo.fairness.assessment import assess_patients
 from grpo.fairness.report import FairnessReport
 from service.api import examples
-from service.api.schemas import Fairness, Iteration, Job, JobList
+from service.api.schemas import Fairness, Iteration, Job
 from service.database import Database
 from service.demo import PLAIN, ROBUST, WAITING_ROOM, make_demo_config, run_demo
 from service.embedded import EmbeddedError, EmbeddedService
@@ -66,10 +66,8 @@ class FakeClient:
         self.looks[job_id] += 1
         return RUNNING.model_copy(update={"id": job_id} | state)
 
-    def jobs(self, *, limit: int) -> JobList:
-        return JobList(
-            data=[self.job(name) for name in self.looks][:limit], has_more=False, next=None
-        )
+    def each_job(self) -> Iterator[Job]:
+        return (self.job(name) for name in list(self.looks))
 
     def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)
