@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from grpo.environments.hospital.kernel_cache import kernel_cache_folder
 
@@ -21,6 +23,17 @@ from service.database import Database, migrate  # noqa: E402 - after the environ
 from service.settings import Settings  # noqa: E402
 from tests.backends import Backend, Embedded, Scaled, make_template, using  # noqa: E402
 from tests.servers import Postgres, RabbitMQ, Redis  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Undo what a test configured: a level set by one test must not silence another's events."""
+    before = structlog.get_config()
+    root, level, handlers = logging.getLogger(), logging.root.level, logging.root.handlers[:]
+    yield
+    structlog.configure(**before)
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
