@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from grpo.environments.gymnasium_batches import AnyEnv, make_batch
 from grpo.environments.vector import Bool, Float32, Float64, Int64, Transition
 from grpo.errors import InputError
 from grpo.grouping.labels import Labeller, OneGroup
@@ -16,7 +17,6 @@ from grpo.seeding import make_seed_sequence
 
 SEGMENT_STEPS = 2048
 SEGMENT_EPISODES = 4
-AnyEnv = gymnasium.Env[Any, Any]
 EnvironmentMaker = Callable[[], AnyEnv]
 
 
@@ -123,23 +123,12 @@ class GymnasiumVectorEnvironment:
         self._labeller: Labeller = labeller or OneGroup()
         self._when = when
         makers = [make] if callable(make) else make
-        self._environments = [makers[i % len(makers)]() for i in range(num_envs)]
-        first = self._environments[0]
-        self.observation_size, self.num_actions = measure_observation(first), count_actions(first)
-        specs = [environment.spec for environment in self._environments]
-        longest = max((spec.max_episode_steps or 0 for spec in specs if spec), default=0)
+        self._batch, longest = make_batch(makers, num_envs, _measure)
+        self.observation_size = self._batch.observations.shape[1]
+        self.num_actions = self._batch.masks.shape[1]
         self._segment_steps = max(SEGMENT_STEPS, SEGMENT_EPISODES * longest)
-        self._first_action = int(first.action_space.start)  # type: ignore[attr-defined]
-        self._masked = hasattr(first.unwrapped, "action_masks")
         self._discounts: Float32 = np.full(num_envs, gamma, dtype=np.float32)
         self._ones: Float32 = np.ones(num_envs, dtype=np.float32)
-        shape = (num_envs, self.observation_size)
-        self._observations: Float32 = np.zeros(shape, dtype=np.float32)
-        self._final: Float32 = np.zeros(shape, dtype=np.float32)
-        self._masks: Bool = np.ones((num_envs, self.num_actions), dtype=np.bool_)
-        self._rewards: Float32 = np.zeros((num_envs, 1), dtype=np.float32)
-        self._terminated: Bool = np.zeros(num_envs, dtype=np.bool_)
-        self._truncated: Bool = np.zeros(num_envs, dtype=np.bool_)
         self._groups: Int64 = np.zeros(num_envs, dtype=np.int64)
         self._episodes: Int64 = np.arange(num_envs, dtype=np.int64)
         self.total_rewards: Float64 = np.zeros((num_envs, 1))
@@ -161,56 +150,41 @@ class GymnasiumVectorEnvironment:
         """Start all episodes anew, as ``reset`` does; totals, clocks and numbering go on."""
         following = int(self._episodes.max()) + 1
         self._episodes = np.arange(following, following + self.num_envs, dtype=np.int64)
-        for i, environment in enumerate(self._environments):
-            sequence = make_seed_sequence(seed, f"gymnasium {i}")
-            own_seed = int(sequence.generate_state(1)[0] >> 1)
-            self._observe(i, environment.reset(seed=own_seed)[0])
+        names = (f"gymnasium {i}" for i in range(self.num_envs))
+        sequences = (make_seed_sequence(seed, name) for name in names)
+        self._batch.reset([int(sequence.generate_state(1)[0] >> 1) for sequence in sequences])
         self._groups = self._label(np.arange(self.num_envs))
-        return self._observations, self._masks
+        return self._batch.observations, self._batch.masks
 
     def step(self, actions: Int64) -> Transition:
         """Apply one action per environment [N] int64; arrays are reused by the next step."""
         if self._when == "step":
             self._groups = self._label(np.arange(self.num_envs))
         acted_groups = self._groups.copy()
-        for i, environment in enumerate(self._environments):
-            action = int(actions[i]) + self._first_action
-            observation, reward, terminated, truncated, _ = environment.step(action)
-            self._rewards[i, 0] = reward
-            self._terminated[i], self._truncated[i] = terminated, truncated
-            if terminated or truncated:
-                self._final[i] = np.asarray(observation, dtype=np.float32).reshape(-1)
-                observation = environment.reset()[0]
-            self._observe(i, observation)
-        self.total_rewards += self._rewards
+        batch = self._batch
+        batch.step(actions)
+        self.total_rewards += batch.rewards
         self.clocks += 1.0
-        self._start_episodes(self._terminated | self._truncated)
+        self._start_episodes(batch.terminated | batch.truncated)
         return Transition(
-            observations=self._observations,
-            action_masks=self._masks,
-            head_rewards=self._rewards,
+            observations=batch.observations,
+            action_masks=batch.masks,
+            head_rewards=batch.rewards,
             discounts=self._discounts,
             elapsed=self._ones,
-            terminated=self._terminated,
-            truncated=self._truncated,
-            final_observations=self._final,
+            terminated=batch.terminated,
+            truncated=batch.truncated,
+            final_observations=batch.final,
             groups=acted_groups,
         )
 
     def close(self) -> None:
         """Close all environments."""
-        for environment in self._environments:
-            environment.close()
-
-    def _observe(self, i: int, observation: Any) -> None:
-        """Keep an environment's observation and its masks."""
-        self._observations[i] = np.asarray(observation, dtype=np.float32).reshape(-1)
-        if self._masked:
-            self._masks[i] = self._environments[i].unwrapped.action_masks()  # type: ignore[attr-defined]
+        self._batch.close()
 
     def _label(self, rows: Int64) -> Int64:
         """Return the groups [B] of the states that environments are in."""
-        return self._labeller.label(self._observations[rows], self._episodes[rows], rows)
+        return self._labeller.label(self._batch.observations[rows], self._episodes[rows], rows)
 
     def _start_episodes(self, ended: Bool) -> None:
         """Number the episodes that begin, and label them."""
@@ -221,6 +195,13 @@ class GymnasiumVectorEnvironment:
         self._episodes[rows] = np.arange(following, following + len(rows))
         if self._when == "reset":
             self._groups[rows] = self._label(rows)
+
+
+def _measure(environment: AnyEnv) -> tuple[int, int, int]:
+    """Return observation size, number of actions and first action; see the two functions above."""
+    num_actions = count_actions(environment)
+    first = int(environment.action_space.start)  # type: ignore[attr-defined]
+    return measure_observation(environment), num_actions, first
 
 
 def sample_states(make: EnvironmentMaker, seed: int, num_steps: int = 1000) -> Float32:

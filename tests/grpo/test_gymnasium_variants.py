@@ -12,6 +12,7 @@ import pytest
 from grpo.config import TrainConfig
 from grpo.environments.catalogue import GYMNASIUM_ENVIRONMENTS
 from grpo.environments.gymnasium_variants import make_makers, make_variant
+from grpo.environments.gymnasium_batches import CartPolesTogether
 from grpo.environments.gymnasium_vector import GymnasiumVectorEnvironment
 from grpo.environments.registry import check_config
 from grpo.grouping.labels import make_labeller
@@ -82,8 +83,9 @@ def test_copies_take_turns_and_carry_the_label_of_their_variant() -> None:
         make_makers("CartPole-v1", spec), 7, labeller=make_labeller(spec)
     )
     environment.reset(1)
-    inner = [copy.unwrapped for copy in environment._environments]
-    assert [copy.length for copy in inner] == [0.25, 0.5, 1.5, 0.25, 0.5, 1.5, 0.25]  # type: ignore[attr-defined]
+    assert isinstance(environment._batch, CartPolesTogether)
+    lengths = np.asarray(environment._batch._together.length)
+    assert lengths.tolist() == [0.25, 0.5, 1.5, 0.25, 0.5, 1.5, 0.25]
     for _ in range(60):  # several episodes of each copy
         groups = environment.step(np.ones(7, dtype=np.int64)).groups
         assert groups.tolist() == [0, 1, 2, 0, 1, 2, 0]
