@@ -8,8 +8,25 @@ from typing import Any
 
 from benchmarks.peers.task import HIDDEN, Act, Task
 from grpo.config import TrainConfig
+from grpo.environments.hospital.scenario import load_scenario
+from grpo.environments.hospital.warm import warm as warm_hospital
+from grpo.training.fused_update import warm as warm_training
 from grpo.training.job import make_loop
 from grpo.training.problems import make_problem
+
+AGE_GROUPS = 3
+
+
+def make_scenario(num_groups: int) -> str | dict[str, Any]:
+    """Return the rural hospital, with districts where age alone makes fewer groups."""
+    if num_groups <= AGE_GROUPS:
+        return "rural_hospital"
+    districts = num_groups // AGE_GROUPS
+    scenario = load_scenario("rural_hospital").model_dump(mode="json")
+    share = {"value": [1 / districts] * districts, "basis": "assumed", "source": "benchmark"}
+    names = [f"district_{number}" for number in range(districts)]
+    scenario["attributes"] += [{"name": "district", "values": names, "share": share}]
+    return {**scenario, "name": f"rural_{num_groups}_groups"}
 
 
 def make_config(task: Task) -> dict[str, Any]:
@@ -37,8 +54,9 @@ def make_config(task: Task) -> dict[str, Any]:
         }
         algorithm |= {"gamma": task.gamma, "gae_lambda": task.gae_lambda}
     else:
-        environment = {"kind": "hospital", "scenario": "rural_hospital"}
-        grouping = {"kind": "attribute", "attributes": ["age_group"]}
+        environment = {"kind": "hospital", "scenario": make_scenario(task.num_groups)}
+        attributes = ["age_group"] if task.num_groups <= AGE_GROUPS else ["age_group", "district"]
+        grouping = {"kind": "attribute", "attributes": attributes}
         algorithm |= {"start_rule": None}
     return {
         "environment": environment,
@@ -59,6 +77,8 @@ def train(task: Task, start: Callable[[], None], after_iteration: Callable[[Act]
         logits = brain.learner.compute_logits(brain.normalizer(observations), None)
         return logits.argmax(axis=1)
 
+    warm_hospital()
+    warm_training()
     start()
     iterations = 1 + -(-task.timesteps // task.samples)
     for iteration in range(iterations):

@@ -70,6 +70,9 @@ def make_model(task: Task) -> Any:
     if task.environment == "cartpole":
         environments = make_vec_env("CartPole-v1", n_envs=task.num_envs, seed=task.seed)
         return PPO("MlpPolicy", environments, **settings)
+    if task.one_by_one:
+        single = make_vec_env("grpo/Hospital-v0", n_envs=task.num_envs, seed=task.seed)
+        return MaskablePPO("MlpPolicy", single, **settings)
     compiled = compile_scenario(load_scenario("rural_hospital"))
     weights = np.full((1, compiled.num_types), 1.0 / compiled.type_rates.sum())
     hospitals = Hospitals(

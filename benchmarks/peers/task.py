@@ -37,6 +37,7 @@ class Task:
         timesteps: environment steps to measure, after one iteration that warms up.
         seed: of everything.
         threads: of the update.
+        one_by_one: a peer steps hospitals through Gymnasium one by one, not our batch.
         solve: measure the time until the mean greedy return over 100 episodes reaches 475.
         group_robustness_weight: of ours; peers know none.
         num_groups: groups of the hospital's robust objective.
@@ -54,6 +55,7 @@ class Task:
     timesteps: int = 200_000
     seed: int = 1
     threads: int = 1
+    one_by_one: bool = False
     solve: bool = False
     group_robustness_weight: float = 0.0
     num_groups: int = 1
