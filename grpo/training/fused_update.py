@@ -14,7 +14,12 @@ from grpo.models.parameters import Float32, Int64, NetworkShape, count_parameter
 from grpo.objectives.advantages import Float64
 from grpo.tensors import Tensors, join_tensors, select_tensors
 from grpo.training.dense_network import CHUNK, DenseNetwork
-from grpo.training.kernels import sample_actions, squared_error_gradient, surrogate_gradient
+from grpo.training.kernels import (
+    mask_logits,
+    sample_actions,
+    squared_error_gradient,
+    surrogate_gradient,
+)
 from grpo.training.update import Batch, UpdateSettings, UpdateStats
 
 
@@ -29,6 +34,7 @@ class FusedLearner:
         self._actor = DenseNetwork(shape.actor_entries, actor)
         self._critic = DenseNetwork(shape.critic_entries, critic)
         self._num_threads = num_threads
+        self._powers: Float32 = np.empty((CHUNK, shape.num_actions), dtype=np.float32)
         self._logits: Float32 = np.empty((0, shape.num_actions), dtype=np.float32)
         self._values: Float32 = np.empty((0, shape.num_heads), dtype=np.float32)
 
@@ -147,10 +153,11 @@ class FusedLearner:
             features = np.take(features, chunk, axis=0, mode="clip")
         if features is not None:
             logits += slope * features
+        mask_logits(logits, chunk, batch.action_masks)
         surrogate_gradient(
             logits,
+            np.exp(logits, out=self._powers[: len(chunk)]),
             chunk,
-            batch.action_masks,
             batch.actions,
             batch.log_probs,
             batch.advantages,

@@ -74,10 +74,27 @@ def sample_actions(
 
 
 @_compile
+def mask_logits(logits: Float32, rows: Int64, masks: Bool) -> None:  # pragma: no cover - compiled
+    """Put logits [B, A] at −1e8 where masks [S, A] forbid at rows [B]; make each row's largest 0.
+
+    A row then needs one more step to be a softmax: ``exp`` of all of it at once, which numpy does
+    several values at a time and a kernel only one by one.
+    """
+    for i in range(logits.shape[0]):
+        top = np.float32(-np.inf)
+        for k in range(logits.shape[1]):
+            if not masks[rows[i], k]:
+                logits[i, k] = np.float32(-1e8)
+            top = max(top, logits[i, k])
+        for k in range(logits.shape[1]):
+            logits[i, k] -= top
+
+
+@_compile
 def surrogate_gradient(
     logits: Float32,
+    powers: Float32,
     rows: Int64,
-    masks: Bool,
     actions: Int64,
     old_log_probs: Float32,
     advantages: Float32,
@@ -92,9 +109,9 @@ def surrogate_gradient(
     ``∂/∂z_k = −A ρ [unclipped] (1{k = a} − p_k) + c p_k (L_k + H)``, times ``factor``.
 
     Args:
-        logits: [B, A] float32, overwritten.
+        logits: [B, A] float32, from ``mask_logits``; overwritten.
+        powers: [B, A] float32, exp(logits).
         rows: [B] int64, which samples of the arrays below the rows of logits belong to.
-        masks: [S, A] bool, as stored when acting.
         actions: [S] int64.
         old_log_probs: [S] float32.
         advantages: [S] float32.
@@ -104,20 +121,13 @@ def surrogate_gradient(
         statistics: [4] float64; sums of surrogate, entropy, KL estimate, clipped are added.
     """
     num_actions = logits.shape[1]
-    powers = np.empty(num_actions, dtype=np.float32)
     for i in range(logits.shape[0]):
         row = rows[i]
-        top = np.float32(-np.inf)
-        for k in range(num_actions):
-            logits[i, k] = logits[i, k] if masks[row, k] else np.float32(-1e8)
-            top = max(top, logits[i, k])
         total = np.float32(0.0)
         weighted = np.float32(0.0)
         for k in range(num_actions):
-            logits[i, k] -= top
-            powers[k] = math.exp(logits[i, k])
-            total += powers[k]
-            weighted += powers[k] * logits[i, k]
+            total += powers[i, k]
+            weighted += powers[i, k] * logits[i, k]
         log_total = np.float32(math.log(total))
         entropy = log_total - weighted / total
         log_ratio = logits[i, actions[row]] - log_total - old_log_probs[row]
@@ -129,7 +139,7 @@ def surrogate_gradient(
         bonus = np.float32(factor * ent_coef)
         offset = entropy - log_total
         for k in range(num_actions):
-            prob = powers[k] / total
+            prob = powers[i, k] / total
             logits[i, k] = prob * (slope + bonus * (logits[i, k] + offset))
         logits[i, actions[row]] -= slope
         statistics[0] += min(ratio * advantage, clipped * advantage)

@@ -18,7 +18,7 @@ from grpo.models.parameters import (
 from grpo.objectives.surrogate import clipped_surrogate
 from grpo.training.dense_network import CHUNK
 from grpo.training.fused_update import FusedLearner
-from grpo.training.kernels import sample_actions, surrogate_gradient
+from grpo.training.kernels import mask_logits, sample_actions, surrogate_gradient
 from grpo.training.torch_update import TorchLearner
 from grpo.training.update import Batch, UpdateSettings, make_learner, make_orders
 
@@ -79,10 +79,11 @@ def test_surrogate_gradient_equals_autograd() -> None:
     torch.autograd.backward(parts.loss)
     assert reference.grad is not None
     statistics = np.zeros(4)
+    mask_logits(logits, np.arange(300), batch.action_masks)
     surrogate_gradient(
         logits,
+        np.exp(logits),
         np.arange(300),
-        batch.action_masks,
         batch.actions,
         batch.log_probs,
         batch.advantages,
