@@ -11,8 +11,8 @@ import pytest
 
 from grpo.config import TrainConfig
 from grpo.environments.catalogue import GYMNASIUM_ENVIRONMENTS
-from grpo.environments.gymnasium_variants import make_makers, make_variant
 from grpo.environments.gymnasium_batches import CartPolesTogether
+from grpo.environments.gymnasium_variants import make_makers, make_variant
 from grpo.environments.gymnasium_vector import GymnasiumVectorEnvironment
 from grpo.environments.registry import check_config
 from grpo.grouping.labels import make_labeller
