@@ -172,11 +172,12 @@ class CartPolesTogether(_Arrays):
     def _start(self, rows: Int64) -> None:
         """Begin an episode in some rows; ``prev_done`` would make Gymnasium do it a step later."""
         together = self._together
+        state = np.asarray(together.state)  # the array itself, no copy
         for i in rows:
-            together.state[:, i] = self._generators[i].uniform(together.low, together.high, size=4)
+            state[:, i] = self._generators[i].uniform(together.low, together.high, size=4)
         together.steps[rows] = 0
         together.prev_done[rows] = False
-        self.observations[rows] = together.state[:, rows].T
+        self.observations[rows] = state[:, rows].T
 
 
 def are_cartpoles(environments: Sequence[AnyEnv]) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from grpo.environments.catalogue import find_gymnasium
-from grpo.environments.gymnasium_vector import AnyEnv, EnvironmentMaker, environment_maker
+from grpo.environments.gymnasium_batches import AnyEnv
+from grpo.environments.gymnasium_vector import EnvironmentMaker, environment_maker
 from grpo.grouping.specs import GroupSpec, list_variants
 
 
