@@ -9,7 +9,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.scenario import compile_scenario, load_scenario
+from grpo.environments.hospital.scenario import (
+    CompiledScenario,
+    compile_scenario,
+    load_scenario,
+)
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 from grpo.environments.registry import HOSPITAL_ID
 from grpo.grouping.heads import GroupTarget, build_heads
@@ -22,10 +26,10 @@ Observation = NDArray[np.float32]
 
 
 class HospitalEnv(gymnasium.Env[Observation, np.int64]):
-    """Decide who is treated next in an emergency department where not everybody can be.
+    """Decide who is treated next in a hospital where not everybody can be at once.
 
     ## Observation
-    `Box` float32, ``K`` classes and ``P`` pools (names: ``feature_names``)
+    `Box` float32, ``K`` classes, ``A`` activities and ``P`` pools (names: ``feature_names``)
 
     | index | meaning | unit | range |
     |---|---|---|---|
@@ -33,14 +37,16 @@ class HospitalEnv(gymnasium.Env[Observation, np.int64]):
     | K .. 2K-1 | longest wait, by class | log(1 + hours) | 0 to 16 |
     | 2K .. 3K-1 | somebody waits, by class | 0 or 1 | 0 to 1 |
     | 3K .. 3K+P-1 | free units, by pool | share of the capacity now | 0 to 1 |
-    | 3K+P .. 3K+2P-1 | capacity now, by pool | share of the scenario's | 0 to 1 |
-    | last two | sine and cosine of the hour of day | | -1 to 1 |
+    | 3K+P .. 3K+2P-1 | capacity now, by pool | share of the scenario's | from 0 |
+    | next two | sine and cosine of the hour of day | | -1 to 1 |
+    | last two, where days differ | sine and cosine of the hour of week | | -1 to 1 |
 
     ## Actions
-    `Discrete(K + 1)`: start the longest-waiting patient of class k, or (K) hold what is free until
-    the next event, 15 minutes at most. ``action_masks()`` and ``info["action_mask"]`` say what is
-    allowed. An action that is not allowed is carried out as HOLD (with ``hold=False``: as the
-    allowed class whose first patient has waited longest); ``info["action"]`` is what was done.
+    `Discrete(A + 1)`: start the longest-waiting patient of a class on one of its sets of units, or
+    (A) hold what is free until the next event, 15 minutes at most. ``action_masks()`` and
+    ``info["action_mask"]`` say what is allowed. An action that is not allowed is carried out as
+    HOLD (with ``hold=False``: as the allowed activity whose first patient has waited longest);
+    ``info["action"]`` is what was done.
 
     ## Reward
     Minus the cost of delay per patient (head 0), discounted inside the step; ``info`` has
@@ -87,14 +93,14 @@ class HospitalEnv(gymnasium.Env[Observation, np.int64]):
         self.compiled = compiled
         self.group_labels = heads.labels
         self.feature_names = compiled.feature_names
-        low, high = _bounds(compiled.num_classes, compiled.observation_size)
+        low, high = _bounds(compiled)
         self.observation_space = spaces.Box(low, high, dtype=np.float32)
         self.action_space = spaces.Discrete(compiled.num_actions)
         self._observation = np.zeros(compiled.observation_size, dtype=np.float32)
         self._mask = np.ones(compiled.num_actions, dtype=np.bool_)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return which actions are allowed now, [K + 1] bool."""
+        """Return which actions are allowed now, [A + 1] bool."""
         return self._mask.copy()
 
     def reset(
@@ -124,7 +130,7 @@ class HospitalEnv(gymnasium.Env[Observation, np.int64]):
         """Return the allowed action that stands in for a forbidden one."""
         if self.compiled.hold or self._mask[-1]:
             return self.compiled.hold_action
-        waits = self._observation[self.compiled.wait_features]
+        waits = self._observation[self.compiled.wait_features][self.compiled.activity_class]
         return int(np.where(self._mask[:-1], waits, -1.0).argmax())
 
     def _info(
@@ -140,13 +146,15 @@ class HospitalEnv(gymnasium.Env[Observation, np.int64]):
         }
 
 
-def _bounds(num_classes: int, size: int) -> tuple[Observation, Observation]:
+def _bounds(compiled: CompiledScenario) -> tuple[Observation, Observation]:
     """Return the least and the largest value of every feature."""
+    num_classes, num_pools = compiled.num_classes, len(compiled.capacity)
+    size, last = compiled.observation_size, 3 * num_classes + 2 * num_pools
     low, high = np.zeros(size, dtype=np.float32), np.full(size, LARGEST_LOG, dtype=np.float32)
-    high[2 * num_classes : 3 * num_classes] = 1.0
-    num_pools = (size - 2 - 3 * num_classes) // 2
-    high[3 * num_classes : 3 * num_classes + 2 * num_pools] = 1.0
-    low[-2:], high[-2:] = -1.0, 1.0
+    high[2 * num_classes : 3 * num_classes + num_pools] = 1.0
+    # A surge may staff more than the scenario's own units.
+    high[last - num_pools : last] = np.maximum(compiled.peak_capacity / compiled.capacity, 1.0)
+    low[last:], high[last:] = -1.0, 1.0
     return low, high
 
 

@@ -3,158 +3,151 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
-import numpy as np
-
-from grpo.environments.hospital.features import (
-    Bool,
-    Float32,
-    Int64,
-    write_features,
-    write_mask,
+from grpo.environments.hospital.arrivals import arrive, draw_next_arrival
+from grpo.environments.hospital.care import become_clean, complete, start_care
+from grpo.environments.hospital.costs import pass_time
+from grpo.environments.hospital.dispatch_kernel import choose_activity
+from grpo.environments.hospital.features import Bool, Float32, Int64
+from grpo.environments.hospital.first_patients import fill_stages
+from grpo.environments.hospital.kernel import kernel, merged
+from grpo.environments.hospital.observing import Scratch, observe
+from grpo.environments.hospital.parameters import (
+    CLASS_STAGE,
+    DISCOUNT_RATE,
+    HOLD,
+    REVIEW_HOURS,
+    STAGE_COST,
 )
-from grpo.environments.hospital.kernel import kernel
-from grpo.environments.hospital.physics import (
-    arrive,
-    draw_next_arrival,
-    fits,
-    happen,
-    pass_time,
-    start_care,
+from grpo.environments.hospital.queues import schedule
+from grpo.environments.hospital.records import (
+    TRACE_CAPACITY,
+    add_to_record,
+    record,
+    take_census,
+    trace,
 )
+from grpo.environments.hospital.rule_table import RuleTable
+from grpo.environments.hospital.shifts import change_capacity
 from grpo.environments.hospital.state import (
     ARRIVED_AT,
-    EVENT_AT,
-    FREE,
+    BOARDED,
+    BOARDING,
+    COMPLETES,
     HEAD,
     HEAP,
-    HOLD,
+    LEAVES,
     LENGTH,
     LIMIT,
+    LOG_COST,
+    LOG_ROW,
+    LOG_WAIT,
+    NEXT,
     NEXT_ARRIVAL,
+    NEXT_SAMPLE,
+    NEXT_STEP,
     NOW,
     NUM_EVENTS,
+    PENDING,
     REVIEW,
-    REVIEW_HOURS,
     REWARD,
     STEP_START,
+    SURGE_ARRIVAL,
+    TARGET_PASSES,
     WAITING,
-    Float64,
+    WORSENS,
     Parameters,
     State,
 )
+from grpo.environments.hospital.waiting import (
+    activity_fits,
+    leave,
+    pass_target,
+    settle_cost,
+    worsen,
+)
 
 NO_RULE = -1
-NO_ACTION = -1
-ARRIVAL, PATIENT_EVENT, REVIEW_TIMER = 0, 1, 2
+NO_ACTION, ASK = -1, -2
+# What comes next; from ARRIVAL on: ARRIVAL + source.
+PATIENT_EVENT, CAPACITY_CHANGE, REVIEW_TIMER, SAMPLE, ARRIVAL = 0, 1, 2, 3, 4
 
 
-class Scratch(NamedTuple):
-    """Working memory of one call of run_all: [K] lengths, [K] head waits, [P] free units."""
+@merged
+def find_choice(state: State, par: Parameters, i: int) -> int:
+    """Return the activity that is forced, NO_ACTION where nothing fits, ASK where a choice is due.
 
-    lengths: Int64
-    head_waits: Float64
-    free: Int64
-
-
-def make_scratch(par: Parameters) -> Scratch:
-    """Return working memory, since kernels create no arrays themselves."""
-    num_classes, num_pools = par.needs.shape
-    return Scratch(
-        np.zeros(num_classes, dtype=np.int64),
-        np.zeros(num_classes),
-        np.zeros(num_pools, dtype=np.int64),
-    )
-
-
-@kernel
-def choose_by_index(
-    state: State, par: Parameters, i: int, intercepts: Float64, slopes: Float64, rule: int
-) -> int:
-    """Return the feasible class with the largest intercept + slope * head wait, -1 if none fits.
-
-    Equal indices go to the longer wait, never to the order of the classes.
+    Where HOLD is off and a single activity fits, there is nothing to choose.
     """
-    best, best_index, best_wait = -1, -math.inf, -1.0
-    for k in range(par.needs.shape[0]):
-        if state.queues[i, k, LENGTH] > 0 and fits(state, par, i, k):
-            wait = state.clock[i, NOW] - state.times[i, state.queues[i, k, HEAD], ARRIVED_AT]
-            index = intercepts[rule, k] + slopes[rule, k] * wait
-            if index > best_index or (index == best_index and wait > best_wait):
-                best, best_index, best_wait = k, index, wait
-    return best
+    found = NO_ACTION
+    for k in range(state.queues.shape[1]):
+        if state.queues[i, k, LENGTH] > 0:
+            for a in range(par.first_activity[k], par.first_activity[k + 1]):
+                if activity_fits(state.counts, par.needs, i, a):
+                    if found >= 0 or par.settings[HOLD] > 0.0:
+                        return ASK
+                    found = a
+    return found
 
 
-@kernel
-def find_choice(
-    state: State, par: Parameters, i: int, intercepts: Float64, slopes: Float64, rule: int
-) -> tuple[int, bool]:
-    """Return the class that the kernel starts by itself, -1 for none, and whether to ask instead.
-
-    A rule decides everything. Without one, a choice is due where something fits; where HOLD is
-    off and a single class fits, there is nothing to choose.
-    """
-    if rule >= 0:
-        return choose_by_index(state, par, i, intercepts, slopes, rule), False
-    first, number = -1, 0
-    for k in range(par.needs.shape[0]):
-        if state.queues[i, k, LENGTH] > 0 and fits(state, par, i, k):
-            number += 1
-            if number == 1:
-                first = k
-    if number > 1 or (number == 1 and par.settings[HOLD] > 0.0):
-        return -1, True
-    return first, False
-
-
-@kernel
-def make_starts(
-    state: State,
-    par: Parameters,
-    i: int,
-    intercepts: Float64,
-    slopes: Float64,
-    rule: int,
-    k: int,
-    asked: bool,
-) -> bool:
-    """Start class ``k`` if given, then all that the kernel decides; return whether to ask."""
-    if k >= 0:
-        start_care(state, par, i, k)
-    while asked and state.counts[i, WAITING] > 0:
-        k, due = find_choice(state, par, i, intercepts, slopes, rule)
-        if due:
-            return True
-        if k < 0:
-            return False
-        start_care(state, par, i, k)
-    return False
-
-
-@kernel
+@merged
 def find_next_event(state: State, i: int) -> tuple[float, int]:
     """Return when the next event of hospital ``i`` is due, and of what kind it is."""
     at, event = state.clock[i, NEXT_ARRIVAL], ARRIVAL
-    if state.counts[i, NUM_EVENTS] > 0:
-        first = state.times[i, state.stacks[i, HEAP, 0], EVENT_AT]
-        if first <= at:
-            at, event = first, PATIENT_EVENT
+    for j in range(SURGE_ARRIVAL, state.clock.shape[1]):
+        if state.clock[i, j] < at:
+            at, event = state.clock[i, j], ARRIVAL + 1 + j - SURGE_ARRIVAL
+    if state.counts[i, NUM_EVENTS] > 0 and state.heap_times[i, 0] <= at:
+        at, event = state.heap_times[i, 0], PATIENT_EVENT
+    if state.clock[i, NEXT_STEP] < at:
+        at, event = state.clock[i, NEXT_STEP], CAPACITY_CHANGE
     if state.clock[i, REVIEW] < at:
         at, event = state.clock[i, REVIEW], REVIEW_TIMER
+    if state.clock[i, NEXT_SAMPLE] < at:
+        at, event = state.clock[i, NEXT_SAMPLE], SAMPLE
     return at, event
 
 
-@kernel
+@merged
+def happen_to_slot(state: State, par: Parameters, i: int, decay: float) -> bool:
+    """Let the first event of the heap happen; return whether it calls for a choice."""
+    slot = state.stacks[i, HEAP, 0]
+    pending = state.links[i, slot, PENDING]
+    if pending == TARGET_PASSES:
+        pass_target(state, par, i, slot)
+    elif pending == WORSENS:
+        worsen(state, par, i, slot, decay)
+    else:
+        schedule(state.heap_times, state.stacks, state.links, state.counts, i, slot, math.inf)
+        if pending == COMPLETES:
+            complete(state, par, i, slot)
+        elif pending == LEAVES:
+            leave(state, par, i, slot, decay)
+        else:
+            become_clean(state, i, slot)
+    return bool(pending != TARGET_PASSES)
+
+
+@merged
+def let_happen(state: State, par: Parameters, i: int, event: int, decay: float) -> bool:
+    """Let the event that is due now happen; return whether it calls for a choice."""
+    if event == PATIENT_EVENT:
+        return happen_to_slot(state, par, i, decay)
+    if event == SAMPLE:
+        take_census(state.census, state.counts, state.clock, i)
+    elif event == CAPACITY_CHANGE:
+        change_capacity(par.steps, par.tracks, state.tracks, state.clock, state.counts, i)
+        trace(state.trace, state.counts, state.clock, i, TRACE_CAPACITY, -1, -1, -1)
+    elif event == REVIEW_TIMER:
+        state.clock[i, REVIEW] = math.inf
+    else:
+        arrive(state, par, i, event - ARRIVAL, decay)
+    return event != SAMPLE
+
+
+@merged
 def advance(
-    state: State,
-    par: Parameters,
-    i: int,
-    intercepts: Float64,
-    slopes: Float64,
-    rule: int,
-    k: int,
-    asked: bool,
+    state: State, par: Parameters, i: int, table: RuleTable, rule: int, a: int, asked: bool
 ) -> bool:
     """Run hospital ``i`` to its next choice or to its time limit; return whether the limit came.
 
@@ -164,39 +157,47 @@ def advance(
         state: the hospitals.
         par: their parameters.
         i: which hospital.
-        intercepts: [R, K] of the index rules.
-        slopes: [R, K] of the index rules.
+        table: the rules.
         rule: row of the rule, or NO_RULE.
-        k: class to start at once, or NO_ACTION.
+        a: activity to start at once, or NO_ACTION.
         asked: whether a choice may be due at this very instant (not after HOLD).
     """
-    decay = 1.0
+    decay, beta = 1.0, par.settings[DISCOUNT_RATE]
     while True:
-        if make_starts(state, par, i, intercepts, slopes, rule, k, asked):
-            state.clock[i, REVIEW] = math.inf
-            return False
-        k = NO_ACTION
+        while a >= 0 or (asked and state.counts[i, WAITING] + state.counts[i, BOARDING] > 0):
+            if a < 0:
+                if rule >= 0:
+                    a = choose_activity(state, par, i, table, rule)
+                else:
+                    a = find_choice(state, par, i)
+                if a == ASK:
+                    state.clock[i, REVIEW] = math.inf
+                    return False
+                if a < 0:
+                    break
+            start_care(state, par, i, a, decay)
+            a = NO_ACTION
         at, event = find_next_event(state, i)
         if at > state.clock[i, LIMIT]:
-            pass_time(state, par, i, state.clock[i, LIMIT], decay)
+            pass_time(state.clock, state.heads, state.counts, beta, i, state.clock[i, LIMIT], decay)
             state.clock[i, REVIEW] = math.inf
             return True
-        decay = pass_time(state, par, i, at, decay)
-        asked = True
-        if event == ARRIVAL:
-            arrive(state, par, i, decay)
-        elif event == PATIENT_EVENT:
-            asked = happen(state, par, i, decay)
-        else:
-            state.clock[i, REVIEW] = math.inf
+        decay = pass_time(state.clock, state.heads, state.counts, beta, i, at, decay)
+        asked = let_happen(state, par, i, event, decay)
 
 
 @kernel
 def start_clocks(state: State, par: Parameters) -> None:
-    """Draw the first arrival of every hospital, from its present time on."""
+    """Staff every hospital for its present time, fill its wards, draw its first arrivals."""
     for i in range(state.clock.shape[0]):
-        state.clock[i, NEXT_ARRIVAL] = state.clock[i, NOW]
-        draw_next_arrival(state, par, i)
+        now = state.clock[i, NOW]
+        change_capacity(par.steps, par.tracks, state.tracks, state.clock, state.counts, i)
+        fill_stages(state, par, i)
+        state.clock[i, NEXT_ARRIVAL] = now
+        for source in range(1 + par.surges.shape[0]):
+            if source > 0:
+                state.clock[i, SURGE_ARRIVAL + source - 1] = now
+            draw_next_arrival(state, par, i, source)
 
 
 @kernel
@@ -205,8 +206,7 @@ def run_all(
     par: Parameters,
     actions: Int64,
     rules: Int64,
-    intercepts: Float64,
-    slopes: Float64,
+    table: RuleTable,
     live: Bool,
     observations: Float32,
     masks: Bool,
@@ -220,70 +220,53 @@ def run_all(
     Args:
         state: the hospitals.
         par: their parameters.
-        actions: [N] class to start, K to hold, or NO_ACTION.
-        rules: [N] row of the index rule that decides from here on, or NO_RULE.
-        intercepts: [R, K] of the index rules.
-        slopes: [R, K] of the index rules.
+        actions: [N] activity to start, A to hold, or NO_ACTION.
+        rules: [N] row of the rule that decides from here on, or NO_RULE.
+        table: the rules.
         live: [N] which hospitals run.
         observations: [N, O], written; pass [0, O] to skip.
-        masks: [N, A], written; pass [0, A] to skip.
+        masks: [N, A + 1], written; pass [0, A + 1] to skip.
         scratch: working memory, see ``make_scratch``.
     """
-    num_classes = par.needs.shape[0]
+    num_activities = par.needs.shape[0]
     for i in range(actions.shape[0]):
         for h in range(par.head_weights.shape[1]):
             state.heads[i, h, REWARD] = 0.0
         state.clock[i, STEP_START] = state.clock[i, NOW]
         if not live[i]:
             continue
-        k = actions[i]
-        asked = k < num_classes
+        a = actions[i]
+        asked = a < num_activities
         if not asked:
             state.clock[i, REVIEW] = state.clock[i, NOW] + par.settings[REVIEW_HOURS]
-            k = NO_ACTION
-        if advance(state, par, i, intercepts, slopes, rules[i], k, asked):
+            a = NO_ACTION
+        if advance(state, par, i, table, rules[i], a, asked):
             live[i] = False
         if observations.shape[0] > 0:
             observe(state, par, i, observations, masks, scratch)
 
 
 @kernel
-def observe(
-    state: State, par: Parameters, i: int, observations: Float32, masks: Bool, scratch: Scratch
-) -> None:
-    """Write the observation and the mask of hospital ``i``."""
-    read_queues(state, i, scratch.lengths, scratch.head_waits)
-    for p in range(par.needs.shape[1]):
-        scratch.free[p] = state.counts[i, FREE + p]
-    write_features(
-        scratch.lengths,
-        scratch.head_waits,
-        scratch.free,
-        par.capacity,
-        par.capacity,
-        state.clock[i, NOW] % 24.0,
-        observations,
-        i,
-    )
-    hold = par.settings[HOLD] > 0.0
-    write_mask(scratch.lengths, scratch.free, par.needs, hold, masks, i)
-
-
-@kernel
-def read_queues(state: State, i: int, lengths: Int64, head_waits: Float64) -> None:
-    """Read how many wait in each class of hospital ``i`` and how long the first has waited."""
-    for k in range(lengths.shape[0]):
-        lengths[k] = state.queues[i, k, LENGTH]
-        head_waits[k] = 0.0
-        if lengths[k] > 0:
+def finish(state: State, par: Parameters) -> None:
+    """Add to the records what those who wait or board at the end have waited and cost so far."""
+    for i in range(state.clock.shape[0]):
+        for k in range(state.queues.shape[1]):
             slot = state.queues[i, k, HEAD]
-            head_waits[k] = state.clock[i, NOW] - state.times[i, slot, ARRIVED_AT]
-
-
-@kernel
-def find_forbidden(actions: Int64, masks: Bool, live: Bool) -> int:
-    """Return the first live hospital whose action its mask forbids, -1 where there is none."""
-    for i in range(actions.shape[0]):
-        if live[i] and (actions[i] < 0 or actions[i] >= masks.shape[1] or not masks[i, actions[i]]):
-            return i
-    return -1
+            while slot >= 0:
+                hours = state.clock[i, NOW] - state.times[i, slot, ARRIVED_AT]
+                stage = par.class_table[k, CLASS_STAGE]
+                if stage == 0:
+                    settle_cost(
+                        state.log, state.clock, state.times, state.links, par.types, i, slot
+                    )
+                    record(state.log, i, state.links[i, slot, LOG_ROW], LOG_WAIT, hours)
+                else:
+                    add_to_record(
+                        state.log,
+                        i,
+                        state.links[i, slot, LOG_ROW],
+                        LOG_COST,
+                        par.stages[stage, STAGE_COST] * hours,
+                    )
+                    add_to_record(state.courses, i, state.links[i, slot, LOG_ROW], BOARDED, hours)
+                slot = state.links[i, slot, NEXT]

@@ -1,8 +1,9 @@
-"""From a scenario's tables to its patient types and their arrival rates."""
+"""From a scenario's tables to its patient types, their arrival rates and laws of times."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -10,10 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.laws import law_mean, law_row
-from grpo.environments.hospital.scenario_model import HOURS_PER_DAY, Acuity, Law, Scenario
+from grpo.environments.hospital.facts import HOURS_PER_DAY, Shares, normalised
+from grpo.environments.hospital.initial_stages import residual_law
+from grpo.environments.hospital.laws import LAW_COLUMNS, LawTable, law_mean
+from grpo.environments.hospital.scenario_model import Acuity, Scenario
 
 Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -24,58 +28,87 @@ class PatientType:
         acuity: its level of urgency, with costs, needs and patience.
         band: 0 short, 1 long; 0 where the scenario has no bands.
         values: index of the value of each declared attribute.
-        rate: expected arrivals per hour, mean over the day.
-        treatment: law of the treatment before the factor.
+        mix_value: the value of ``mix_by``.
         treatment_factor: multiplies the treatment.
-        admission: probability of boarding after the treatment.
     """
 
     acuity: Acuity
     band: int
     values: tuple[int, ...]
-    rate: float
-    treatment: Law
+    mix_value: str
     treatment_factor: float
-    admission: float
 
 
 def enumerate_types(scenario: Scenario) -> list[PatientType]:
-    """List the types by acuity, band and attribute values, with their expected rates."""
-    daily = scenario.arrivals.visits_per_day.value
+    """List the types by acuity, band and attribute values.
+
+    So the type of the next more urgent acuity, all else equal, stands a fixed number before.
+    """
     mix = [attribute.name for attribute in scenario.attributes].index(scenario.mix_by)
     mix_values = scenario.attribute(scenario.mix_by).values
-    attribute_shares = [_normalised(a.share.value) for a in scenario.attributes]
-    acuity_share = {v: _normalised(s) for v, s in scenario.acuity_share.value.items()}
-    bands = scenario.stay_bands
+    combinations = list(product(*(range(len(a.values)) for a in scenario.attributes)))
     types = []
     for position, acuity in enumerate(scenario.acuities):
         band_factors = _band_factors(scenario, position)
-        for band, combination in product(
-            range(len(band_factors)), product(*(range(len(s)) for s in attribute_shares))
-        ):
-            value = mix_values[combination[mix]]
-            share = math.prod(s[c] for s, c in zip(attribute_shares, combination, strict=True))
-            share *= acuity_share[value][position]
-            if bands is not None:
-                long_share = bands.long_share.value[value]
-                share *= long_share if band else 1 - long_share
-                factor = band_factors[band]
-            else:
-                factor = _treatment_factor(scenario, value)
-            boarding = scenario.boarding
-            admission = boarding.admission_probability.value[value][position] if boarding else 0.0
-            types.append(
-                PatientType(
-                    acuity=acuity,
-                    band=band,
-                    values=combination,
-                    rate=daily * share / HOURS_PER_DAY,
-                    treatment=acuity.treatment.value,
-                    treatment_factor=factor,
-                    admission=admission,
-                )
-            )
+        for band, values in product(range(len(band_factors)), combinations):
+            value = mix_values[values[mix]]
+            banded = scenario.stay_bands is not None
+            factor = band_factors[band] if banded else _treatment_factor(scenario, value)
+            types.append(PatientType(acuity, band, values, value, factor))
     return types
+
+
+def share_types(
+    scenario: Scenario,
+    types: Sequence[PatientType],
+    mix_share: Shares,
+    acuity_share: Mapping[str, Shares],
+) -> Float64:
+    """Return [Y] shares of the types, sum 1, for a mix of values and acuities.
+
+    Args:
+        scenario: gives the shares of the other attributes and the stay bands.
+        types: its types.
+        mix_share: by value of ``mix_by``, in order.
+        acuity_share: by value of ``mix_by``, shares of the acuities.
+    """
+    attributes = scenario.attributes
+    by_attribute = [
+        normalised(mix_share if a.name == scenario.mix_by else a.share.value) for a in attributes
+    ]
+    by_acuity = {value: normalised(shares) for value, shares in acuity_share.items()}
+    shares = []
+    for patient in types:
+        share = math.prod(s[v] for s, v in zip(by_attribute, patient.values, strict=True))
+        share *= by_acuity[patient.mix_value][patient.acuity.level - 1]
+        if scenario.stay_bands is not None:
+            long_share = scenario.stay_bands.long_share.value[patient.mix_value]
+            share *= long_share if patient.band else 1 - long_share
+        shares.append(share)
+    return np.array(shares)
+
+
+def share_by_source(scenario: Scenario, types: Sequence[PatientType]) -> Float64:
+    """Return [1 + J, Y] shares of the types: among the usual arrivals, then in each surge."""
+    usual = scenario.attribute(scenario.mix_by).share.value
+    return np.array(
+        [
+            share_types(scenario, types, usual, scenario.acuity_share.value),
+            *(
+                share_types(scenario, types, surge.mix_share.value, surge.acuity_share.value)
+                for surge in scenario.surges
+            ),
+        ]
+    )
+
+
+def mean_rates(scenario: Scenario, shares: Float64) -> Float64:
+    """Return [Y] expected arrivals per hour in the long run; a surge that never returns adds 0."""
+    rates = scenario.arrivals.visits_per_day.value / HOURS_PER_DAY * shares[0]
+    for surge, by_type in zip(scenario.surges, shares[1:], strict=True):
+        if surge.every_hours is not None:
+            rates = rates + surge.patients.value / surge.every_hours.value * by_type
+    return np.asarray(rates, dtype=np.float64)
 
 
 def _band_factors(scenario: Scenario, position: int) -> tuple[float, ...]:
@@ -88,9 +121,9 @@ def _band_factors(scenario: Scenario, position: int) -> tuple[float, ...]:
     if bands is None:
         return (1.0,)
     attribute = scenario.attribute(scenario.mix_by)
-    shares = _normalised(attribute.share.value)
+    shares = normalised(attribute.share.value)
     weights = [
-        share * _normalised(scenario.acuity_share.value[value])[position]
+        share * normalised(scenario.acuity_share.value[value])[position]
         for value, share in zip(attribute.values, shares, strict=True)
     ]
     total = sum(weights)
@@ -108,28 +141,46 @@ def _treatment_factor(scenario: Scenario, value: str) -> float:
     return 1.0 if scenario.treatment_factor is None else scenario.treatment_factor.value[value]
 
 
-def _normalised(shares: tuple[float, ...]) -> tuple[float, ...]:
-    total = sum(shares)
-    return tuple(share / total for share in shares)
-
-
 class Laws(NamedTuple):
-    """The times of the types: [Y, 3] stays and patience, [Y] admission and means, [3] boarding."""
+    """The times of the types, as rows of laws (see ``laws.LawTable``).
+
+    Attributes:
+        stays: [1 + S, Y, 4] of the care in each stage, the emergency department first.
+        patience: [Y, 4].
+        cleaning: [P, 4] of each pool.
+        residuals: [S, Y, 4] what is left of the stays of those who are there at the start.
+        mean_stays: [1 + S, Y] hours.
+        quantiles: values of all empirical laws.
+    """
 
     stays: Float64
     patience: Float64
-    admission: Float64
-    boarding: Float64
+    cleaning: Float64
+    residuals: Float64
     mean_stays: Float64
+    quantiles: Float64
 
 
-def compile_laws(scenario: Scenario, types: list[PatientType]) -> Laws:
-    """Encode the laws; a type's mean stay has its boarding in it."""
-    stays = np.array([law_row(t.treatment, t.treatment_factor) for t in types])
-    patience = [law_row(t.acuity.patience.value if t.acuity.patience else None) for t in types]
-    admission = np.array([t.admission for t in types])
-    boarding = law_row(scenario.boarding.stay.value if scenario.boarding else None)
-    mean_stays = np.array([law_mean(row) for row in stays])
-    if scenario.boarding is not None:
-        mean_stays = mean_stays + admission * law_mean(boarding)
-    return Laws(stays, np.array(patience), admission, boarding, mean_stays)
+def compile_laws(scenario: Scenario, types: Sequence[PatientType]) -> Laws:
+    """Encode all laws of a scenario."""
+    table = LawTable()
+    stays = [[table.row(t.acuity.treatment.value, t.treatment_factor) for t in types]]
+    residuals = []
+    for stage in scenario.stages:
+        by_value = {} if stage.stay_factor is None else stage.stay_factor.value
+        factors = [by_value.get(t.mix_value, 1.0) for t in types]
+        stays.append([table.row(stage.stay.value, factor) for factor in factors])
+        left = residual_law(stage.stay.value)
+        residuals.append([table.row(left, factor) for factor in factors])
+    patience = [table.row(t.acuity.patience.value if t.acuity.patience else None) for t in types]
+    cleaning = [table.row(p.turnaround.value if p.turnaround else None) for p in scenario.pools]
+    quantiles = np.array(table.quantiles or [0.0])
+    means = np.array([[law_mean(row, quantiles) for row in rows] for rows in stays])
+    return Laws(
+        stays=np.array(stays),
+        patience=np.array(patience),
+        cleaning=np.array(cleaning),
+        residuals=np.array(residuals).reshape(len(residuals), len(types), LAW_COLUMNS),
+        mean_stays=means,
+        quantiles=quantiles,
+    )

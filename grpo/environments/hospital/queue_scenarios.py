@@ -14,7 +14,9 @@ from grpo.environments.hospital.scenario_model import (
     Fact,
     Law,
     Pool,
+    Route,
     Scenario,
+    Stage,
 )
 
 T = TypeVar("T")
@@ -33,6 +35,10 @@ def make_queue_scenario(
     lump_hours: float = 0.0,
     hourly_share: Sequence[float] | None = None,
     waiting_room: int = 10_000,
+    plans: Mapping[str, Sequence[int]] | None = None,
+    deterioration_per_hour: Sequence[float] | None = None,
+    stages: Sequence[Stage] = (),
+    routes: Sequence[Route] = (),
     name: str = "queue",
 ) -> Scenario:
     """Build a scenario from the numbers of a queueing problem, one acuity per class.
@@ -49,53 +55,59 @@ def make_queue_scenario(
         lump_hours: leaving and diversion cost so many hours beyond the target.
         hourly_share: share of the day's arrivals by hour; even by default.
         waiting_room: places for waiting patients; beyond them arrivals are diverted.
+        plans: staffed units by hour of day or week, of the pools that have a plan.
+        deterioration_per_hour: hazard of each class to become the class before it.
+        stages: care after the first.
+        routes: who goes there, by group.
         name: the scenario's name.
     """
     totals = {group: float(sum(by_class)) for group, by_class in rates.items()}
-    overall = sum(totals.values())
+    overall, number = sum(totals.values()), len(treatments)
     acuities = _make_acuities(
         treatments,
-        needs or [dict.fromkeys(pools, 1)] * len(treatments),
-        patience or [None] * len(treatments),
-        costs_per_hour or [1.0] * len(treatments),
-        targets_minutes or [None] * len(treatments),
+        needs or [dict.fromkeys(pools, 1)] * number,
+        patience or [None] * number,
+        costs_per_hour or [1.0] * number,
+        targets_minutes or [None] * number,
+        deterioration_per_hour or [0.0] * number,
     )
     shares = tuple(total / overall for total in totals.values())
     mix = {group: tuple(r / totals[group] for r in by_class) for group, by_class in rates.items()}
-    costs = Costs(
-        factor_beyond_target=_given(factor_beyond_target),
-        leaving_hours=_given(lump_hours),
-        diversion_hours=_given(lump_hours),
-    )
-    groups = Attribute(name="group", values=tuple(rates), share=_given(shares))
-    return _assemble(
-        name, pools, waiting_room, _spread(overall, hourly_share), groups, mix, acuities, costs
-    )
-
-
-def _assemble(
-    name: str,
-    pools: Mapping[str, int],
-    waiting_room: int,
-    arrivals: Arrivals,
-    groups: Attribute,
-    mix: dict[str, tuple[float, ...]],
-    acuities: tuple[Acuity, ...],
-    costs: Costs,
-) -> Scenario:
+    groups = Attribute(name="group", values=tuple(rates), share=given(shares))
     return Scenario(
         name=name,
         title=name,
         description="A queueing problem given by its numbers.",
-        pools=tuple(Pool(name=pool, capacity=_given(units)) for pool, units in pools.items()),
-        waiting_room=_given(waiting_room),
-        arrivals=arrivals,
+        pools=_make_pools(pools, plans or {}),
+        waiting_room=given(waiting_room),
+        arrivals=_spread(overall, hourly_share),
         attributes=(groups,),
         mix_by=groups.name,
-        acuity_share=_given(mix),
+        acuity_share=given(mix),
         acuities=acuities,
-        costs=costs,
-        review_minutes=_given(15.0),
+        stages=tuple(stages),
+        routes=tuple(routes),
+        costs=_make_costs(factor_beyond_target, lump_hours),
+        review_minutes=given(15.0),
+    )
+
+
+def _make_costs(factor_beyond_target: float, lump_hours: float) -> Costs:
+    return Costs(
+        factor_beyond_target=given(factor_beyond_target),
+        leaving_hours=given(lump_hours),
+        diversion_hours=given(lump_hours),
+    )
+
+
+def _make_pools(pools: Mapping[str, int], plans: Mapping[str, Sequence[int]]) -> tuple[Pool, ...]:
+    return tuple(
+        Pool(
+            name=pool,
+            capacity=given(units),
+            plan=given(tuple(plans[pool])) if pool in plans else None,
+        )
+        for pool, units in pools.items()
     )
 
 
@@ -105,19 +117,23 @@ def _make_acuities(
     patience: Sequence[Law | None],
     costs_per_hour: Sequence[float],
     targets_minutes: Sequence[float | None],
+    deterioration: Sequence[float],
 ) -> tuple[Acuity, ...]:
     """Make class k the acuity k + 1."""
-    rows = zip(treatments, needs, patience, costs_per_hour, targets_minutes, strict=True)
+    columns = (treatments, needs, patience, costs_per_hour, targets_minutes, deterioration)
     return tuple(
         Acuity(
             level=level,
-            cost_per_hour=_given(cost),
+            cost_per_hour=given(cost),
             target_minutes=_given_or_none(target),
-            needs=_given(dict(units)),
-            treatment=_given(treatment),
+            needs=given(dict(units)),
+            treatment=given(treatment),
             patience=_given_or_none(limit),
+            deterioration_per_hour=given(hazard) if hazard else None,
         )
-        for level, (treatment, units, limit, cost, target) in enumerate(rows, start=1)
+        for level, (treatment, units, limit, cost, target, hazard) in enumerate(
+            zip(*columns, strict=True), start=1
+        )
     )
 
 
@@ -125,14 +141,15 @@ def _spread(per_hour: float, hourly_share: Sequence[float] | None) -> Arrivals:
     """Spread arrivals over the day, evenly by default."""
     even = (1 / HOURS_PER_DAY,) * HOURS_PER_DAY
     return Arrivals(
-        visits_per_day=_given(per_hour * HOURS_PER_DAY),
-        hourly_share=_given(even if hourly_share is None else tuple(hourly_share)),
+        visits_per_day=given(per_hour * HOURS_PER_DAY),
+        hourly_share=given(even if hourly_share is None else tuple(hourly_share)),
     )
 
 
-def _given(value: T) -> Fact[T]:
+def given(value: T) -> Fact[T]:
+    """Return a value as a fact that the caller gave."""
     return Fact[T](value=value, basis="assumed", source="given by the caller")
 
 
 def _given_or_none(value: T | None) -> Fact[T] | None:
-    return None if value is None else _given(value)
+    return None if value is None else given(value)

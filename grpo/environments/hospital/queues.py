@@ -2,123 +2,179 @@
 
 from __future__ import annotations
 
-from grpo.environments.hospital.kernel import kernel
+import numpy as np
+
+from grpo.environments.hospital.kernel import inlined, internal
 from grpo.environments.hospital.state import (
-    EVENT_AT,
     HEAD,
     HEAP,
     HEAP_POSITION,
     LENGTH,
     NEXT,
     NUM_EVENTS,
+    NUM_VACANT,
     PREVIOUS,
+    SERIAL,
     TAIL,
-    State,
+    VACANT,
+    Float64,
+    Int64,
 )
 
 
-@kernel
-def sift_up(state: State, i: int, position: int, slot: int) -> None:
+@inlined
+def sift_up(
+    due: Float64, stacks: Int64, links: Int64, i: int, position: int, slot: int, at: float
+) -> None:
     """Move a slot from ``position`` towards the root until its parent is not later."""
-    at = state.times[i, slot, EVENT_AT]
     while position > 0:
         parent = (position - 1) >> 1
-        other = int(state.stacks[i, HEAP, parent])
-        if state.times[i, other, EVENT_AT] <= at:
+        if due[i, parent] <= at:
             break
-        state.stacks[i, HEAP, position] = other
-        state.links[i, other, HEAP_POSITION] = position
+        other = stacks[i, HEAP, parent]
+        due[i, position] = due[i, parent]
+        stacks[i, HEAP, position] = other
+        links[i, other, HEAP_POSITION] = position
         position = parent
-    state.stacks[i, HEAP, position] = slot
-    state.links[i, slot, HEAP_POSITION] = position
+    due[i, position] = at
+    stacks[i, HEAP, position] = slot
+    links[i, slot, HEAP_POSITION] = position
 
 
-@kernel
-def sift_down(state: State, i: int, position: int, slot: int) -> None:
+@inlined
+def sift_down(
+    due: Float64,
+    stacks: Int64,
+    links: Int64,
+    i: int,
+    size: int,
+    position: int,
+    slot: int,
+    at: float,
+) -> None:
     """Move a slot from ``position`` towards the leaves until no child is earlier."""
-    size = state.counts[i, NUM_EVENTS]
-    at = state.times[i, slot, EVENT_AT]
     while True:
         child = 2 * position + 1
         if child >= size:
             break
-        other = int(state.stacks[i, HEAP, child])
-        if child + 1 < size:
-            right = int(state.stacks[i, HEAP, child + 1])
-            if state.times[i, right, EVENT_AT] < state.times[i, other, EVENT_AT]:
-                child += 1
-                other = right
-        if state.times[i, other, EVENT_AT] >= at:
+        if child + 1 < size and due[i, child + 1] < due[i, child]:
+            child += 1
+        if due[i, child] >= at:
             break
-        state.stacks[i, HEAP, position] = other
-        state.links[i, other, HEAP_POSITION] = position
+        other = stacks[i, HEAP, child]
+        due[i, position] = due[i, child]
+        stacks[i, HEAP, position] = other
+        links[i, other, HEAP_POSITION] = position
         position = child
-    state.stacks[i, HEAP, position] = slot
-    state.links[i, slot, HEAP_POSITION] = position
+    due[i, position] = at
+    stacks[i, HEAP, position] = slot
+    links[i, slot, HEAP_POSITION] = position
 
 
-@kernel
-def schedule(state: State, i: int, slot: int, at: float) -> None:
-    """Set, or move, the one pending event of a patient; infinity means that none is pending."""
-    position = int(state.links[i, slot, HEAP_POSITION])
-    if at == float("inf"):
-        if position >= 0:
-            unschedule(state, i, slot)
-        return
-    before = state.times[i, slot, EVENT_AT]
-    state.times[i, slot, EVENT_AT] = at
-    if position < 0:
-        position = state.counts[i, NUM_EVENTS]
-        state.counts[i, NUM_EVENTS] = position + 1
-        sift_up(state, i, position, slot)
-    elif at < before:
-        sift_up(state, i, position, slot)
+@internal
+def schedule(
+    due: Float64, stacks: Int64, links: Int64, counts: Int64, i: int, slot: int, at: float
+) -> None:
+    """Set, or move, the one pending event of a slot; infinity takes it out of the heap.
+
+    Args:
+        due: State.heap_times.
+        stacks: State.stacks.
+        links: State.links.
+        counts: State.counts.
+        i: which hospital.
+        slot: whose event.
+        at: when, in hours.
+    """
+    position = links[i, slot, HEAP_POSITION]
+    size = counts[i, NUM_EVENTS]
+    if at == np.inf:
+        if position < 0:
+            return
+        # The last event fills the place.
+        links[i, slot, HEAP_POSITION] = -1
+        size -= 1
+        counts[i, NUM_EVENTS] = size
+        if position == size:
+            return
+        slot = stacks[i, HEAP, size]
+        at = due[i, size]
+    elif position < 0:
+        position = size
+        size += 1
+        counts[i, NUM_EVENTS] = size
+    if position > 0 and at < due[i, (position - 1) >> 1]:
+        sift_up(due, stacks, links, i, position, slot, at)
     else:
-        sift_down(state, i, position, slot)
+        sift_down(due, stacks, links, i, size, position, slot, at)
 
 
-@kernel
-def unschedule(state: State, i: int, slot: int) -> None:
-    """Take a patient's pending event out of the heap; do nothing where none is pending."""
-    position = int(state.links[i, slot, HEAP_POSITION])
-    if position < 0:
-        return
-    state.links[i, slot, HEAP_POSITION] = -1
-    size = state.counts[i, NUM_EVENTS] - 1
-    state.counts[i, NUM_EVENTS] = size
-    if position == size:
-        return
-    last = int(state.stacks[i, HEAP, size])
-    if state.times[i, last, EVENT_AT] < state.times[i, slot, EVENT_AT]:
-        sift_up(state, i, position, last)
-    else:
-        sift_down(state, i, position, last)
+@inlined
+def occupy(counts: Int64, stacks: Int64, links: Int64, i: int) -> int:
+    """Take a free slot; there must be one."""
+    left = counts[i, NUM_VACANT] - 1
+    counts[i, NUM_VACANT] = left
+    slot = stacks[i, VACANT, left]
+    links[i, slot, HEAP_POSITION] = -1
+    return int(slot)
 
 
-@kernel
-def append(state: State, i: int, k: int, slot: int) -> None:
+@inlined
+def vacate(counts: Int64, stacks: Int64, i: int, slot: int) -> None:
+    """Give a slot back."""
+    stacks[i, VACANT, counts[i, NUM_VACANT]] = slot
+    counts[i, NUM_VACANT] += 1
+
+
+@inlined
+def append(queues: Int64, links: Int64, i: int, k: int, slot: int) -> None:
     """Put a patient at the end of the queue of class ``k``."""
-    tail = int(state.queues[i, k, TAIL])
-    state.links[i, slot, PREVIOUS] = tail
-    state.links[i, slot, NEXT] = -1
+    tail = queues[i, k, TAIL]
+    links[i, slot, PREVIOUS] = tail
+    links[i, slot, NEXT] = -1
     if tail >= 0:
-        state.links[i, tail, NEXT] = slot
+        links[i, tail, NEXT] = slot
     else:
-        state.queues[i, k, HEAD] = slot
-    state.queues[i, k, TAIL] = slot
-    state.queues[i, k, LENGTH] += 1
+        queues[i, k, HEAD] = slot
+    queues[i, k, TAIL] = slot
+    queues[i, k, LENGTH] += 1
 
 
-@kernel
-def remove(state: State, i: int, k: int, slot: int) -> None:
-    """Take a patient out of the queue of class ``k``, wherever he stands in it."""
-    previous, following = state.links[i, slot, PREVIOUS], state.links[i, slot, NEXT]
+@inlined
+def insert_by_arrival(queues: Int64, links: Int64, i: int, k: int, slot: int) -> None:
+    """Put a patient into the queue of class ``k`` before all who came after him.
+
+    Who gets worse has waited, so the search from the head is short.
+    """
+    serial = links[i, slot, SERIAL]
+    following = queues[i, k, HEAD]
+    previous = np.int64(-1)
+    while following >= 0 and links[i, following, SERIAL] < serial:
+        previous = following
+        following = links[i, following, NEXT]
+    links[i, slot, PREVIOUS] = previous
+    links[i, slot, NEXT] = following
     if previous >= 0:
-        state.links[i, previous, NEXT] = following
+        links[i, previous, NEXT] = slot
     else:
-        state.queues[i, k, HEAD] = following
+        queues[i, k, HEAD] = slot
     if following >= 0:
-        state.links[i, following, PREVIOUS] = previous
+        links[i, following, PREVIOUS] = slot
     else:
-        state.queues[i, k, TAIL] = previous
-    state.queues[i, k, LENGTH] -= 1
+        queues[i, k, TAIL] = slot
+    queues[i, k, LENGTH] += 1
+
+
+@inlined
+def remove(queues: Int64, links: Int64, i: int, k: int, slot: int) -> None:
+    """Take a patient out of the queue of class ``k``, wherever he stands in it."""
+    previous, following = links[i, slot, PREVIOUS], links[i, slot, NEXT]
+    if previous >= 0:
+        links[i, previous, NEXT] = following
+    else:
+        queues[i, k, HEAD] = following
+    if following >= 0:
+        links[i, following, PREVIOUS] = previous
+    else:
+        queues[i, k, TAIL] = previous
+    queues[i, k, LENGTH] -= 1

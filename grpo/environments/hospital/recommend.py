@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.features import write_features, write_mask
+from grpo.environments.hospital.features import HOURS_PER_DAY, write_features, write_mask
 from grpo.environments.hospital.recommendation import (
     Assignment,
     Hold,
@@ -46,7 +46,7 @@ class _Room:
         )
         self.free = np.array(snapshot.free, dtype=np.int64)
         self.capacity = np.array(snapshot.capacity, dtype=np.int64)
-        self.hour = snapshot.hour_of_day
+        self.hour = HOURS_PER_DAY * snapshot.day_of_week + snapshot.hour_of_day
         self.observations = np.zeros((1, compiled.observation_size), dtype=np.float32)
         self.masks = np.zeros((1, compiled.num_actions), dtype=np.bool_)
 
@@ -64,13 +64,21 @@ class _Room:
         )
 
     def take(self, k: int) -> WaitingPatient:
-        """Take the first patient of class ``k`` out of the room; capacity is not touched."""
+        """Take the first patient of class ``k`` out of the room; units are not touched."""
         queue, position = self.queues[k], self.next_in[k]
         self.next_in[k] = position + 1
         self.lengths[k] -= 1
         following = position + 1
         self.head_waits[k] = queue[following].wait_hours if following < len(queue) else 0.0
         return queue[position]
+
+    def start(self, activity: int) -> WaitingPatient:
+        """Start an activity: its units are taken; those on which the patient boarded come free."""
+        patient = self.take(int(self.compiled.activity_class[activity]))
+        self.free -= self.compiled.activity_needs[activity]
+        if patient.held:
+            self.free += np.array(patient.held, dtype=np.int64)
+        return patient
 
     def first(self, k: int) -> WaitingPatient:
         """Return the first patient of class ``k``, who is there."""
@@ -82,10 +90,12 @@ class _Room:
         ties = np.flatnonzero(probabilities == probabilities[most])
         if len(ties) == 1:
             return most
-        starts = [int(k) for k in ties if k < len(self.queues) and self.lengths[k] > 0]
+        of_class = self.compiled.activity_class
+        starts = [int(a) for a in ties if a < len(of_class) and self.lengths[of_class[a]] > 0]
         if not starts:
             return most
-        return min(starts, key=lambda k: (-self.first(k).wait_hours, self.first(k).id))
+        firsts = {a: self.first(int(of_class[a])) for a in starts}
+        return min(starts, key=lambda a: (-firsts[a].wait_hours, firsts[a].id, a))
 
 
 def recommend(
@@ -123,11 +133,10 @@ def recommend(
         if action == compiled.hold_action:
             stop, hold = "hold", _explain_hold(compiled, room, probabilities)
             break
-        patient = room.take(action)
-        room.free -= compiled.needs[action]
+        patient = room.start(action)
         chance = float(probabilities[action])
         ranking.append((patient, chance))
-        assignments.append(_assign(compiled, patient, len(assignments) + 1, chance))
+        assignments.append(_assign(compiled, patient, action, len(assignments) + 1, chance))
         stop = _reason_to_stop(room, len(assignments), max_assignments)
         if stop is None:
             probabilities = _ask(policy, room)
@@ -149,10 +158,11 @@ def _by_label(compiled: CompiledScenario, probabilities: Float32) -> dict[str, f
 def _reason_to_stop(room: _Room, assigned: int, limit: int | None) -> Stop | None:
     """Write the mask of what fits; say why to stop before asking, None to go on."""
     compiled = room.compiled
-    write_mask(room.lengths, room.free, compiled.needs, compiled.hold, room.masks, 0)
+    needs, of_class = compiled.activity_needs, compiled.activity_class
+    write_mask(room.lengths, room.free, needs, of_class, compiled.hold, room.masks, 0)
     if not room.lengths.any():
         return "nobody_waits"
-    if not room.masks[0, : compiled.num_classes].any():
+    if not room.masks[0, : compiled.hold_action].any():
         return "nothing_fits"
     if limit is not None and assigned >= limit:
         return "max_assignments"
@@ -175,9 +185,11 @@ def _draw(probabilities: Float32, rng: np.random.Generator) -> int:
 def _rank_rest(policy: ServingPolicy, room: _Room) -> list[tuple[WaitingPatient, float]]:
     """Order everybody who is left as if room for any one of them came free; HOLD is masked.
 
-    The policy is shown so many free units, because it never met a choice without any.
+    The policy is shown so many free units, because it never met a choice without any. Everybody
+    is ranked on the first choice of his care.
     """
     ranked: list[tuple[WaitingPatient, float]] = []
+    own = room.compiled.classes.first_activity[:-1]
     room.masks[:] = False
     free = room.free.copy()
     while (waiting := np.flatnonzero(room.lengths)).size:
@@ -186,18 +198,19 @@ def _rank_rest(policy: ServingPolicy, room: _Room) -> list[tuple[WaitingPatient,
             k = int(waiting[0])
             ranked += [(room.take(k), 1.0) for _ in range(int(room.lengths[k]))]
             break
-        room.masks[0, :-1] = room.lengths > 0
+        room.masks[0, own] = room.lengths > 0
         room.free = np.maximum(free, room.compiled.needs[waiting].max(axis=0))
         probabilities = _ask(policy, room)
-        k = room.best(probabilities)
-        ranked.append((room.take(k), float(probabilities[k])))
+        activity = room.best(probabilities)
+        patient = room.take(int(room.compiled.activity_class[activity]))
+        ranked.append((patient, float(probabilities[activity])))
     return ranked
 
 
 def _assign(
-    compiled: CompiledScenario, patient: WaitingPatient, rank: int, chance: float
+    compiled: CompiledScenario, patient: WaitingPatient, activity: int, rank: int, chance: float
 ) -> Assignment:
-    needs = compiled.needs[patient.class_index]
+    needs = compiled.activity_needs[activity]
     return Assignment(
         patient_id=patient.id,
         class_label=compiled.class_labels[patient.class_index],
@@ -209,6 +222,7 @@ def _assign(
             for name, units in zip(compiled.pool_names, needs, strict=True)
             if units > 0
         },
+        action_label=compiled.action_labels[activity],
     )
 
 
@@ -216,7 +230,7 @@ def _explain_hold(compiled: CompiledScenario, room: _Room, probabilities: Float3
     """Say in words what holding was chosen over."""
     starts = np.where(room.masks[0, :-1], probabilities[:-1], -1.0)
     rival = int(starts.argmax())
-    patient = room.first(rival)
+    patient = room.first(int(compiled.activity_class[rival]))
     chance = float(probabilities[compiled.hold_action])
     free = {name: int(units) for name, units in zip(compiled.pool_names, room.free, strict=True)}
     kept = ", ".join(f"{units} of {name}" for name, units in free.items())
@@ -225,7 +239,7 @@ def _explain_hold(compiled: CompiledScenario, room: _Room, probabilities: Float3
         free=free,
         reason=(
             f"keeping {kept} free (probability {chance:.2f}) was chosen over starting "
-            f"{compiled.class_labels[rival]}, waiting {minutes} min "
+            f"{compiled.action_labels[rival]}, waiting {minutes} min "
             f"(probability {float(probabilities[rival]):.2f})"
         ),
         probability=chance,
@@ -239,7 +253,9 @@ def _describe(
     ranking: list[tuple[WaitingPatient, float]],
     num_assigned: int,
 ) -> tuple[RankedPatient, ...]:
-    fits = [bool(np.all(needs <= np.array(snapshot.free))) for needs in compiled.needs]
+    fits = np.zeros(compiled.num_classes, dtype=np.bool_)
+    for needs, k in zip(compiled.activity_needs, compiled.activity_class, strict=True):
+        fits[k] |= bool(np.all((needs == 0) | (needs <= np.array(snapshot.free))))
     targets = [None if hours == np.inf else float(hours) for hours in compiled.class_target_hours]
     return tuple(
         RankedPatient(
@@ -249,7 +265,7 @@ def _describe(
             score=score,
             wait_hours=patient.wait_hours,
             target_hours=targets[patient.class_index],
-            feasible=fits[patient.class_index],
+            feasible=bool(fits[patient.class_index]),
             assigned=rank <= num_assigned,
         )
         for rank, (patient, score) in enumerate(ranking, start=1)

@@ -19,6 +19,7 @@ class Assignment:
         probability: the policy's probability of this action at its turn.
         wait_hours: how long the patient has waited.
         needs: units taken, by pool.
+        action_label: the class, and which of its sets of units where it is not the first.
     """
 
     patient_id: str
@@ -27,6 +28,7 @@ class Assignment:
     probability: float
     wait_hours: float
     needs: dict[str, int]
+    action_label: str
 
 
 @dataclass(frozen=True)

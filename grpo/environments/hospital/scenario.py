@@ -32,6 +32,7 @@ __all__ = [
     "list_scenarios",
     "load_scenario",
     "make_queue_scenario",
+    "starting_point",
 ]
 
 
@@ -58,6 +59,13 @@ def load_scenario(name: str) -> Scenario:
             allowed=", ".join(list_scenarios()),
         )
     path = files("grpo.environments.hospital") / "scenarios" / f"{name}.json"
+    return Scenario.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+@cache
+def starting_point() -> Scenario:
+    """Return a small hospital whose every value says what it means and where to get it."""
+    path = files("grpo.environments.hospital") / "starting_point.json"
     return Scenario.model_validate_json(path.read_text(encoding="utf-8"))
 
 

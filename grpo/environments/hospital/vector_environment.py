@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import IndexRule, make_rule
+from grpo.environments.hospital.dispatch_rules import make_rule
 from grpo.environments.hospital.event_loop import (
     NO_ACTION,
     NO_RULE,
-    find_forbidden,
-    make_scratch,
     run_all,
     start_clocks,
 )
+from grpo.environments.hospital.observing import find_forbidden, make_scratch
+from grpo.environments.hospital.parameters import Parameters, make_parameters
+from grpo.environments.hospital.rule_table import stack_rules
 from grpo.environments.hospital.state import (
     LIMIT,
     NOW,
@@ -24,9 +25,7 @@ from grpo.environments.hospital.state import (
     REWARD,
     STEP_START,
     TOTAL,
-    Parameters,
     State,
-    make_parameters,
     make_state,
 )
 from grpo.environments.vector import Bool, Float32, Float64, Int64, Transition
@@ -37,7 +36,6 @@ from grpo.tensors import Tensors, copy_tensor
 BURN_IN_RULES = ("fcfs", "strict_acuity", "apq", "c_mu")
 BURN_IN_HOURS = (48.0, 72.0)
 NO_CHOICE_HOURS = 10_000.0
-HOURS_PER_DAY = 24.0
 
 
 class HospitalVectorEnvironment:
@@ -46,7 +44,7 @@ class HospitalVectorEnvironment:
     A step carries out one choice per hospital (start the longest-waiting patient of a class, or
     hold) and runs each to its own next choice: no time passes after a start while something still
     fits. Hospitals never terminate. ``reset`` empties all of them, runs each for 48 to 72 hours
-    under a rule drawn for it and begins at a random hour of the day. Hospital i depends on
+    under a rule drawn for it and begins at a random hour. Hospital i depends on
     (seed, i) and on its own actions only, not on N.
 
     Fulfils ``grpo.environments.vector.VectorEnvironment`` and ``SavesState``.
@@ -88,7 +86,7 @@ class HospitalVectorEnvironment:
         self._burn_in = burn_in
         self._parameters = make_parameters(compiled, head_weights, discount_rate=self.discount_rate)
         rules = [make_rule(name, compiled) for name in BURN_IN_RULES]
-        self._intercepts, self._slopes = stack_rules(rules)
+        self._rules = stack_rules(rules, len(compiled.capacity))
         self._observations = np.zeros((num_envs, self.observation_size), dtype=np.float32)
         self._masks = np.zeros((num_envs, self.num_actions), dtype=np.bool_)
         self._live = np.ones(num_envs, dtype=np.bool_)
@@ -134,7 +132,7 @@ class HospitalVectorEnvironment:
         self._state = state
         self._live[:] = True
         if self._burn_in:
-            clock[:, NOW], hours, rules = draw_starts(seed, self.num_envs)
+            clock[:, NOW], hours, rules = draw_starts(self.compiled, seed, self.num_envs)
             start_clocks(state, self._parameters)
             clock[:, LIMIT] = clock[:, NOW] + hours
             self._run(self._no_actions, rules)
@@ -224,8 +222,7 @@ class HospitalVectorEnvironment:
             self._parameters,
             actions,
             rules,
-            self._intercepts,
-            self._slopes,
+            self._rules,
             self._live,
             self._observations,
             self._masks,
@@ -233,22 +230,17 @@ class HospitalVectorEnvironment:
         )
 
 
-def stack_rules(rules: list[IndexRule]) -> tuple[Float64, Float64]:
-    """Stack index rules to the kernels' tables: intercepts [R, K] and slopes [R, K]."""
-    intercepts = np.array([rule.intercept for rule in rules], dtype=np.float64, order="C")
-    slopes = np.array([rule.slope for rule in rules], dtype=np.float64, order="C")
-    return intercepts, slopes
-
-
-def draw_starts(seed: int, num_envs: int) -> tuple[Float64, Float64, NDArray[np.int64]]:
-    """Draw each hospital's first hour of the day, burn-in hours and burn-in rule.
+def draw_starts(
+    compiled: CompiledScenario, seed: int, num_envs: int
+) -> tuple[Float64, Float64, NDArray[np.int64]]:
+    """Draw each hospital's first hour in its cycle, burn-in hours and burn-in rule.
 
     Returns:
-        starts [N] in [0, 24), hours [N] of burn-in, rules [N] indices into BURN_IN_RULES.
+        starts [N] in [0, cycle), hours [N] of burn-in, rules [N] indices into BURN_IN_RULES.
         Row i depends on (seed, i) only: rows are drawn from one stream in order.
     """
     generator = np.random.Generator(np.random.PCG64(make_seed_sequence(seed, "hospital starts")))
     u = generator.random((num_envs, 3))
     low, high = BURN_IN_HOURS
     rules = np.minimum((u[:, 2] * len(BURN_IN_RULES)).astype(np.int64), len(BURN_IN_RULES) - 1)
-    return u[:, 0] * HOURS_PER_DAY, low + (high - low) * u[:, 1], rules
+    return u[:, 0] * compiled.cycle_hours, low + (high - low) * u[:, 1], rules

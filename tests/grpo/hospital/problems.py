@@ -30,8 +30,30 @@ def load_case(case_id: str) -> dict[str, Any]:
     raise KeyError(case_id)
 
 
+def rural_department() -> Scenario:
+    """The emergency department of the rural hospital alone: five spaces and 12 quarter-nurses.
+
+    Without wards, shifts, weekdays, cleaning, deterioration and second choices of care; 28 visits
+    a day keep the five spaces as busy (.71) as boarding does.
+    """
+    plain = load_scenario("rural_hospital").model_dump(mode="json", exclude_none=True)
+    for part in ("stages", "routes", "harm", "deterioration_factor", "alternative_costs"):
+        del plain[part]
+    plain["pools"] = [
+        {"name": pool["name"], "capacity": pool["capacity"]} for pool in plain["pools"][:2]
+    ]
+    plain["pools"][0]["capacity"]["value"] = 5
+    del plain["arrivals"]["weekday_factor"]
+    plain["arrivals"]["visits_per_day"]["value"] = 28
+    for acuity in plain["acuities"]:
+        acuity.pop("deterioration_per_hour", None)
+        del acuity["options"]
+    return Scenario.parse(plain | {"name": "rural_department"})
+
+
 def rural(*, group_aware: bool = False, hold: bool = True) -> CompiledScenario:
-    return compile_scenario(load_scenario("rural_hospital"), group_aware=group_aware, hold=hold)
+    """The rural department, compiled."""
+    return compile_scenario(rural_department(), group_aware=group_aware, hold=hold)
 
 
 def two_groups() -> Scenario:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.dispatch_rules import RULE_NAMES, make_rule
+from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.rule_specs import PLAIN_RULES, parse_rule
 from grpo.environments.hospital.scenario import (
     Constant,
     Exponential,
@@ -138,9 +139,10 @@ def test_cost_rates_are_exactly_zero_whenever_nobody_waits() -> None:
 )
 def test_leaving_costs_at_least_a_99th_percentile_wait(name: str, episodes: int) -> None:
     """Otherwise a policy gains by letting somebody wait until he leaves (acuity 1 never does)."""
-    compiled = compile_scenario(load_scenario(name))
-    rate, target = compiled.cost_rates, compiled.target_hours
-    for rule in RULE_NAMES:
+    scenario = load_scenario(name)
+    for rule in PLAIN_RULES:
+        compiled = compile_scenario(scenario, group_aware=parse_rule(rule).group_aware)
+        rate, target = compiled.cost_rates, compiled.target_hours
         log = simulate(compiled, make_rule(rule, compiled), episodes=episodes, seed=11)
         for acuity in (2, 3, 4, 5):
             y = int(np.flatnonzero(compiled.type_acuity == acuity)[0])

@@ -66,24 +66,25 @@ def test_every_rule_faces_the_same_patients(rule: str) -> None:
     assert not np.array_equal(log.wait_hours, fcfs.wait_hours)
 
 
-def test_stay_and_patience_of_a_patient_do_not_depend_on_the_policy() -> None:
+def test_key_and_patience_of_a_patient_do_not_depend_on_the_policy() -> None:
     compiled = rural()
-    known: list[dict[tuple[int, int], tuple[float, float]]] = []
+    known: list[dict[tuple[int, int], tuple[int, float]]] = []
     for actions_seed in (1, 2):
         environment = HospitalVectorEnvironment(
             compiled, 4, np.ones((1, compiled.num_types)), burn_in=False
         )
         _, masks = environment.reset(6)
         generator = np.random.default_rng(actions_seed)
-        facts: dict[tuple[int, int], tuple[float, float]] = {}
+        facts: dict[tuple[int, int], tuple[int, float]] = {}
         for _ in range(200):
             masks = environment.step(random_allowed(masks, generator)).action_masks
             for i in range(4):
                 events = environment.state.counts[i, columns.NUM_EVENTS]
                 for slot in environment.state.stacks[i, columns.HEAP, :events]:
                     serial = int(environment.state.links[i, slot, columns.SERIAL])
-                    times = environment.state.times[i, slot]
-                    facts[i, serial] = (times[columns.STAY], times[columns.DEADLINE])
+                    key = int(environment.state.keys[i, slot])
+                    deadline = float(environment.state.times[i, slot, columns.DEADLINE])
+                    facts[i, serial] = (key, deadline)
         known.append(facts)
     common = known[0].keys() & known[1].keys()
     assert len(common) > 50

@@ -113,9 +113,9 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
     ("a pool named like a law", changed(("acuities", 0, "needs"), fact({"constant": -1})), {},
      "/environment/scenario/acuities/0/needs/value/constant"),
     ("shares", changed(("arrivals", "hourly_share"), fact([0.1] * 24)), {},
-     "/environment/scenario/arrivals"),
+     "/environment/scenario/arrivals/hourly_share/value"),
     ("an undeclared pool", changed(("acuities", 0, "needs"), fact({"ward": 1})), {},
-     "/environment/scenario"),
+     "/environment/scenario/acuities/0/needs/value/ward"),
     ("more visits than any hospital", changed(("arrivals", "visits_per_day"), fact(1e9)), {},
      "/environment/scenario/arrivals/visits_per_day/value"),
     ("a review every microsecond", changed(("review_minutes",), fact(1e-9)), {},
@@ -123,7 +123,8 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
     ("1,600 types", changed(("attributes",), [
         *SCENARIO["attributes"],
         {"name": "a", "values": MANY, "share": fact([0.05] * 20)},
-        {"name": "b", "values": MANY, "share": fact([0.05] * 20)}]), {}, "/environment/scenario"),
+        {"name": "b", "values": MANY, "share": fact([0.05] * 20)}]), {},
+     "/environment/scenario/attributes"),
     ("a built-in's name", changed(("name",), "rural_hospital"), {}, "/environment/scenario/name"),
     ("nobody in a group", changed(("attributes",), NORTH_ONLY), {}, "/grouping/attributes"),
     ("nobody in a product", changed(("attributes",), [

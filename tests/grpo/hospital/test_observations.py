@@ -324,7 +324,7 @@ def test_wrong_pools_and_hours_are_refused_by_field() -> None:
 def test_forbidden_actions_are_refused_and_change_nothing() -> None:
     compiled = compile_scenario(
         make_queue_scenario(
-            rates={"all": (1.0, 1.0)}, treatments=(Constant(hours=1.0),) * 2, pools={"bed": 2}
+            rates={"all": (1.0, 1e-6)}, treatments=(Constant(hours=1.0),) * 2, pools={"bed": 2}
         )
     )
     environment = HospitalVectorEnvironment(compiled, 2, np.ones((1, compiled.num_types)))
