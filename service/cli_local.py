@@ -1,22 +1,21 @@
-"""``grpo train | simulate``: the library from the command line, without a service."""
+"""``grpo train``: the library from the command line, without a service."""
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from grpo.config import RuleName, TrainConfig
+from grpo.config import TrainConfig
 from grpo.training.observer import IterationMetrics, Phase, TrainingStopped
 from service.files import read_json, write_whole
 from service.process import use_kernel_cache
-from service.terminal import Home, errors, fail, one_line_errors, output, read_settings
+from service.terminal import Home, errors, fail, one_line_errors, read_settings
 
 if TYPE_CHECKING:
     from grpo.training.job import TrainingResult
@@ -116,79 +115,3 @@ def list_files(result: TrainingResult, stem: Path) -> list[tuple[Path, bytes]]:
         (stem.with_name(f"{stem.name}.report.json"), report),
         (stem.with_name(f"{stem.name}.safetensors"), dump_policy(result.policy)),
     ]
-
-
-@app.command()
-def simulate(
-    scenario: Annotated[str, typer.Option(help="As listed by GET /scenarios.")] = "rural_hospital",
-    rule: Annotated[str, typer.Option(help=", ".join(get_args(RuleName)))] = "fcfs",
-    hours: Annotated[float, typer.Option(help="Judged time.", min=1e-3, max=100_000)] = 336.0,
-    warmup_hours: Annotated[float, typer.Option(min=0, max=10_000)] = 72.0,
-    replications: Annotated[int, typer.Option(min=1, max=10_000)] = 16,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    home: Home = None,
-) -> None:
-    """Run a dispatch rule in a scenario and print how patients fared; the same seed, the same."""
-    with one_line_errors():
-        use_kernel_cache(read_settings(home=home))
-        found = run_simulation(scenario, rule, hours, warmup_hours, replications, seed)
-        if as_json:
-            typer.echo(json.dumps(found, indent=2))
-        else:
-            print_summary(found)
-
-
-def run_simulation(
-    scenario: str, rule: str, hours: float, warmup_hours: float, replications: int, seed: int
-) -> dict[str, Any]:
-    """Simulate and summarise; what was asked comes first.
-
-    Raises:
-        InputError: there is no such scenario or rule.
-    """
-    # Only here, after the kernels' folder is set.
-    from grpo.environments.hospital.dispatch_rules import make_rule  # noqa: PLC0415
-    from grpo.environments.hospital.scenario import compile_scenario, load_scenario  # noqa: PLC0415
-    from grpo.environments.hospital.simulate import simulate as run  # noqa: PLC0415
-    from grpo.environments.hospital.summary import summarise  # noqa: PLC0415
-
-    compiled = compile_scenario(load_scenario(scenario))
-    log = run(
-        compiled,
-        make_rule(rule, compiled),
-        episodes=replications,
-        seed=seed,
-        warmup_hours=warmup_hours,
-        horizon_hours=hours,
-    )
-    asked = {
-        "scenario": scenario,
-        "rule": rule,
-        "hours": hours,
-        "warmup_hours": warmup_hours,
-        "replications": replications,
-        "seed": seed,
-    }
-    return asked | summarise(log, compiled)
-
-
-def print_summary(found: dict[str, Any]) -> None:
-    """Print a summary for people: one line per number."""
-
-    def show(name: str, ratio: dict[str, float | None]) -> None:
-        value, low, high = ratio["value"], ratio["low"], ratio["high"]
-        text = "nobody" if value is None else f"{value:.3g}"
-        interval = "" if low is None or high is None else f"  ({low:.3g} to {high:.3g})"
-        output.print(f"{name:<34}{text}{interval}", highlight=False)
-
-    output.print(
-        f"{found['rule']} in {found['scenario']}: {found['patients']} patients in "
-        f"{found['replications']} x {found['hours']:g} h, 95% intervals",
-        highlight=False,
-    )
-    show("cost per patient", found["cost_per_patient"])
-    show("mean wait, minutes", found["mean_wait_minutes"])
-    show("share left unseen", found["share_left_unseen"])
-    for acuity, ratio in found["mean_wait_minutes_by_acuity"].items():
-        show(f"mean wait of acuity {acuity}, minutes", ratio)

@@ -1,0 +1,1 @@
+"""Rules and policies against each other, on the same patients."""
