@@ -20,8 +20,11 @@ from grpo.fairness.report import (
     EpisodeValues,
     FairnessReport,
     Gap,
+    Inequality,
+    Intersections,
     MetricName,
     Outcome,
+    Parity,
     Provenance,
     Value,
     Verdict,
@@ -52,6 +55,8 @@ class JudgedArm:
         metrics: every metric of the report.
         judged: [G] the metric that worst group and gap are about.
         overall: [1] the cost per patient (or mean return) of everybody.
+        parity: of treatment, admission and opportunity, where patients are judged.
+        inequality: of the judged costs over groups, where patients are judged.
     """
 
     counts: Float64
@@ -60,6 +65,8 @@ class JudgedArm:
     metrics: dict[MetricName, Sampled]
     judged: Estimate
     overall: Estimate
+    parity: tuple[Parity, ...] = ()
+    inequality: Inequality | None = None
 
 
 def optional(number: float) -> float | None:
@@ -99,22 +106,20 @@ def make_report(
     provenance: Provenance,
     bootstrap: EpisodeBootstrap,
     null: Float64 | None,
+    intersections: Intersections | None = None,
 ) -> FairnessReport:
     """Put the measurements into the model and say in words what they support."""
     policy = judged["policy"]
+    episodes = {name: _list_episodes(arm) for name, arm in judged.items()}
     arms = []
     for index, (name, arm) in enumerate(judged.items()):
         null_95 = None if null is None else float(np.quantile(null[:, index], 0.95))
         arms.append(
             _make_arm(
-                name,
-                labels[name],
-                arm,
-                group_labels=group_labels,
-                bootstrap=bootstrap,
+                name, labels[name], arm, group_labels=group_labels, bootstrap=bootstrap,
                 null_95=null_95,
             )
-        )
+        )  # fmt: skip
     differences = [
         difference
         for name in judged
@@ -134,18 +139,20 @@ def make_report(
             "groups": group_labels,
             "arms": arms,
             "differences": differences,
-            "policy_episodes": _list_episodes(policy),
+            "intersections": intersections,
+            "policy_episodes": episodes["policy"],
+            "rule_episodes": {n: v for n, v in episodes.items() if n != "policy" and v is not None},
         }
     )
     return report.model_copy(update={"statements": describe_report(report)})
 
 
-def _list_episodes(policy: JudgedArm) -> EpisodeValues | None:
+def _list_episodes(arm: JudgedArm) -> EpisodeValues | None:
     """List the contributions of the episodes, unless they are too many for a report."""
-    if policy.judged.per_episode.size + policy.overall.per_episode.size > MAX_EPISODE_VALUES:
+    if arm.judged.per_episode.size + arm.overall.per_episode.size > MAX_EPISODE_VALUES:
         return None
-    columns = [[optional(x) for x in column] for column in policy.judged.per_episode.T]
-    overall = [optional(x) for x in policy.overall.per_episode[:, 0]]
+    columns = [[optional(x) for x in column] for column in arm.judged.per_episode.T]
+    overall = [optional(x) for x in arm.overall.per_episode[:, 0]]
     return EpisodeValues(everybody=tuple(overall), groups=tuple(map(tuple, columns)))
 
 
@@ -192,6 +199,8 @@ def _make_arm(
             null_95=null_95,
             beyond_null=None if null_95 is None else bool(measured > null_95),
         ),
+        parity=arm.parity,
+        inequality=arm.inequality,
     )
 
 

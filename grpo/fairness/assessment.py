@@ -7,17 +7,20 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.errors import ShapeError, SimulationError
+from grpo.errors import InputError, ShapeError, SimulationError
 from grpo.fairness.assembly import JudgedArm, Sampled, make_report
+from grpo.fairness.breakdown import (
+    ParityJudge,
+    ParityName,
+    judge_inequality,
+    judge_intersections,
+    outcomes_of,
+)
 from grpo.fairness.by_group import P90, Patients, p90_waits, ratio_metrics, waits_by_group
 from grpo.fairness.disparity import permuted_gaps
-from grpo.fairness.intervals import (
-    EpisodeBootstrap,
-    Estimate,
-    ratio_of_sums,
-    resampled_quantile,
-)
+from grpo.fairness.intervals import EpisodeBootstrap, Estimate, ratio_of_sums
 from grpo.fairness.report import ArmName, FairnessReport, MetricName, Provenance
+from grpo.fairness.waits import resampled_wait_quantile
 
 Float64 = NDArray[np.float64]
 
@@ -28,6 +31,12 @@ PATIENT_METRICS: tuple[MetricName, ...] = (
     "p90_wait_minutes",
     "share_within_target",
     "left_unseen",
+    "overtaken",
+    "queue_jump_rate",
+    "mean_boarding_minutes",
+    "cost_by_recorded_acuity",
+    "under_triaged",
+    "deaths_per_thousand",
 )
 
 
@@ -53,8 +62,10 @@ def assess_patients(
                     f"arm {name!r} faced other patients than the policy: {column}"
                 )
     bootstrap = EpisodeBootstrap.draw(policy.episodes, provenance.evaluation_seed)
+    null, null_of_rates = _null_gaps(arms, provenance)
+    judge = ParityJudge(bootstrap, _acuities(provenance, policy), null_of_rates)
     judged = {
-        name: _judge_patients(patients, bootstrap, provenance.judged_by)
+        name: _judge_patients(name, patients, judge, provenance.judged_by)
         for name, patients in arms.items()
     }
     return make_report(
@@ -64,7 +75,8 @@ def assess_patients(
         labels=labels,
         provenance=provenance,
         bootstrap=bootstrap,
-        null=_null_gaps(arms, judged["policy"], provenance),
+        null=null,
+        intersections=judge_intersections(arms, bootstrap),
     )
 
 
@@ -84,10 +96,18 @@ def assess_episodes(
         provenance: the circumstances.
 
     Raises:
-        ShapeError: the axes do not fit, or a return is not finite.
+        ShapeError: the axes do not fit.
+        InputError: a return is not finite (the environment gave a reward that is no number), or
+            there are fewer than 2 episodes.
     """
-    if membership.shape != (returns.size, len(group_labels)) or not np.isfinite(returns).all():
-        raise ShapeError(f"expected finite [E] and [E, G], got {returns.shape}, {membership.shape}")
+    if membership.shape != (returns.size, len(group_labels)):
+        raise ShapeError(f"expected [E] and [E, G], got {returns.shape}, {membership.shape}")
+    if not np.isfinite(returns).all():
+        episode = int(np.flatnonzero(~np.isfinite(returns))[0])
+        raise InputError.single(
+            f"/returns/{episode}", "the episode's rewards do not add up to a number",
+            given=float(returns[episode]), allowed="finite rewards",
+        )  # fmt: skip
     bootstrap = EpisodeBootstrap.draw(returns.size, provenance.evaluation_seed)
     weights = np.concatenate([membership, np.ones((returns.size, 1))], axis=1)
     estimate = ratio_of_sums(weights * returns[:, None], weights)
@@ -125,43 +145,81 @@ def _everybody_of(estimate: Estimate) -> Estimate:
     return Estimate(estimate.value[-1:], estimate.per_episode[:, -1:])
 
 
+def _acuities(provenance: Provenance, patients: Patients) -> tuple[tuple[int, ...], ...]:
+    """Return the acuities of every cell; cells are numbered where nobody has said."""
+    if len(provenance.merged_acuities) == patients.mix.size:
+        return provenance.merged_acuities
+    return tuple((cell + 1,) for cell in range(patients.mix.size))
+
+
 def _judge_patients(
-    patients: Patients, bootstrap: EpisodeBootstrap, judged_by: MetricName
+    name: ArmName, patients: Patients, judge: ParityJudge, judged_by: MetricName
 ) -> JudgedArm:
     """Measure one arm and resample every metric."""
+    bootstrap = judge.bootstrap
     estimates = ratio_metrics(patients)
     metrics = {n: Sampled(e.value, bootstrap.means(e.per_episode)) for n, e in estimates.items()}
     waits = waits_by_group(patients)
-    p90 = [resampled_quantile(minutes, episode, P90, bootstrap) for minutes, episode in waits]
+    p90 = [resampled_wait_quantile(group, P90, bootstrap) for group in waits]
     metrics["p90_wait_minutes"] = Sampled(p90_waits(waits), np.stack(p90, axis=1))
     return JudgedArm(
         counts=patients.sums(np.ones(patients.episode.size)).sum(axis=(0, 2)),
         still_waiting=patients.sums(patients.waiting).sum(axis=(0, 2)).astype(np.int64),
         diverted=patients.sums(patients.diverted).sum(axis=(0, 2)).astype(np.int64),
-        metrics={name: metrics[name] for name in PATIENT_METRICS},
+        metrics={metric: metrics[metric] for metric in PATIENT_METRICS if metric in metrics},
         judged=_groups_of(estimates[judged_by]),
         overall=_everybody_of(estimates["cost_per_patient"]),
+        parity=judge.judge(name, patients),
+        inequality=judge_inequality(_groups_of(estimates[judged_by]), bootstrap),
     )
 
 
 def _null_gaps(
-    arms: Mapping[ArmName, Patients], policy: JudgedArm, provenance: Provenance
-) -> Float64 | None:
+    arms: Mapping[ArmName, Patients], provenance: Provenance
+) -> tuple[Float64 | None, dict[tuple[ArmName, ParityName], float]]:
+    """Shuffle group labels: gaps in the judged cost [M, A], and 95% values of rate differences.
+
+    Costs and outcomes share the shuffles where both are standardised. An outcome that everybody
+    has is alike under every label and needs none.
+    """
+    first = arms["policy"]
+    costs = np.stack([patients.cost for patients in arms.values()], axis=1)
+    outcomes = {
+        (arm, name): selected.astype(np.float64)
+        for arm, patients in arms.items()
+        for name, selected in outcomes_of(patients).items()
+        if not selected.all()
+    }
+    columns = np.stack([*outcomes.values()], axis=1) if outcomes else np.zeros((len(costs), 0))
+    seed = provenance.evaluation_seed
+    if provenance.judged_by == "standardised_cost":
+        both = _shuffled_gaps(first, np.concatenate([costs, columns], axis=1), first.mix, seed)
+        gaps = None if both is None else both[:, : len(arms)]
+        rates = None if both is None else both[:, len(arms) :]
+    else:
+        gaps = _shuffled_gaps(first, costs, np.ones(1), seed)
+        rates = _shuffled_gaps(first, columns, first.mix, seed) if outcomes else None
+    if rates is None:
+        return gaps, {}
+    null_95 = np.quantile(rates, 0.95, axis=0) if outcomes else ()
+    return gaps, dict(zip(outcomes, map(float, null_95), strict=True))
+
+
+def _shuffled_gaps(patients: Patients, columns: Float64, mix: Float64, seed: int) -> Float64 | None:
     """Shuffle labels among the groups that have a value; None with fewer than two of them."""
-    known = np.flatnonzero(np.isfinite(policy.judged.value))
+    cell = patients.cell if mix.size > 1 else np.zeros_like(patients.cell)
+    groups = len(patients.group_labels)
+    counts = np.bincount(patients.group * mix.size + cell, minlength=groups * mix.size)
+    known = np.flatnonzero((counts.reshape(groups, -1)[:, mix > 0] > 0).all(axis=1))
     if known.size < 2:
         return None
-    first = arms["policy"]
-    chosen = np.isin(first.group, known)
-    by_acuity = provenance.judged_by == "standardised_cost"
-    cell = first.cell[chosen] if by_acuity else np.zeros(int(chosen.sum()), np.int64)
-    mix = first.mix if by_acuity else np.ones(1)
+    chosen = np.isin(patients.group, known)
     return permuted_gaps(
-        np.stack([patients.cost[chosen] for patients in arms.values()], axis=1),
-        group=np.searchsorted(known, first.group[chosen]),
-        stratum=first.episode[chosen] * mix.size + cell,
-        cell=cell,
+        columns[chosen],
+        group=np.searchsorted(known, patients.group[chosen]),
+        stratum=patients.episode[chosen] * mix.size + cell[chosen],
+        cell=cell[chosen],
         mix=mix,
         num_groups=known.size,
-        seed=provenance.evaluation_seed,
+        seed=seed,
     )

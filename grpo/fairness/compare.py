@@ -11,6 +11,7 @@ from grpo.fairness.disparity import gap
 from grpo.fairness.intervals import EpisodeBootstrap
 from grpo.fairness.report import (
     METRICS,
+    ArmName,
     Comparison,
     EpisodeValues,
     FairnessReport,
@@ -60,7 +61,7 @@ def compare_reports(
         InputError: the reports do not pair; names each circumstance in which they differ.
     """
     ours, theirs = _episode_values(report, "/report"), _episode_values(against, "/against")
-    _check_pairing(report, against)
+    check_pairing(report, against)
     bootstrap = EpisodeBootstrap.draw(
         report.provenance.episodes,
         report.provenance.evaluation_seed,
@@ -100,6 +101,24 @@ def compare_reports(
     return comparison.model_copy(update={"statements": tuple(_describe(comparison, against))})
 
 
+def episode_table(report: FairnessReport, arm: ArmName) -> Float64:
+    """Return what each episode contributes to everybody and to every group, [E, 1 + G].
+
+    NaN where a group has no value.
+
+    Raises:
+        InputError: the report holds no such values for that arm.
+    """
+    values = report.rule_episodes.get(arm)
+    if arm == "policy":
+        values = _episode_values(report, "/report")
+    if values is None:
+        raise InputError.single(
+            "/report/rule_episodes", "the report holds no values by episode of the arm", given=arm
+        )
+    return np.concatenate([_column(values.everybody), _table(values)], axis=1)
+
+
 def _episode_values(report: FairnessReport, pointer: str) -> EpisodeValues:
     if report.policy_episodes is None:
         raise InputError.single(
@@ -108,8 +127,12 @@ def _episode_values(report: FairnessReport, pointer: str) -> EpisodeValues:
     return report.policy_episodes
 
 
-def _check_pairing(report: FairnessReport, against: FairnessReport) -> None:
-    """Refuse reports that were not made on the same patients, standardised alike."""
+def check_pairing(report: FairnessReport, against: FairnessReport) -> None:
+    """Refuse reports that were not made on the same patients, standardised alike.
+
+    Raises:
+        InputError: names each circumstance in which they differ.
+    """
     issues = [
         Issue(
             f"/provenance/{name}",

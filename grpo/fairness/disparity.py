@@ -20,7 +20,8 @@ MAX_SHUFFLES = 25_000_000
 def gap(values: Float64) -> Float64:
     """Return the largest minus the smallest value over the last axis.
 
-    0 means that all groups fare alike. It is biased upwards: groups that are truly alike still
+    0 means that all groups fare alike; 1 is no special value, for a gap has the unit of its metric
+    (of shares, 1 is all against nothing). It is biased upwards: groups that are truly alike still
     differ by chance in any sample, which is why ``permuted_gaps`` belongs beside it. NaN with
     fewer than two groups, or where a group has no value.
 

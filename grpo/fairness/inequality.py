@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from grpo.errors import InputError
 
@@ -13,8 +14,9 @@ Float64 = NDArray[np.float64]
 def gini(values: ArrayLike) -> float:
     """Return the Gini coefficient: the mean absolute difference over twice the mean.
 
-    0 means that all are equal; (n - 1) / n that one of n has everything. Nothing to share
-    (all zero) counts as equal.
+    0 means that all are equal; (n - 1) / n that one of n has everything, so 1 is approached by
+    many of whom one has everything. Nothing to share (all zero) counts as equal, and so does a
+    single one. Nobody at all is an error, not a number.
 
     Args:
         values: [n] at least 0, finite, n >= 1.
@@ -24,19 +26,14 @@ def gini(values: ArrayLike) -> float:
 
     Source: Gini 1912; the sorted form of Sen, On Economic Inequality, 1973, p. 31.
     """
-    shares = _checked(values)
-    total = shares.sum()
-    if total == 0:
-        return 0.0
-    n = len(shares)
-    ranks = 2 * np.arange(1, n + 1) - n - 1
-    return float(ranks @ np.sort(shares) / (n * total))
+    return float(gini_of_rows(_checked(values)))
 
 
 def jain(values: ArrayLike) -> float:
     """Return Jain's fairness index ``(Σx)² / (n Σx²)``.
 
-    1 means that all are equal; 1/n that one of n has everything. Nothing to share counts as equal.
+    1 means that all are equal; 1/n that one of n has everything, so 0 is never reached. Nothing to
+    share counts as equal, and so does a single one. Nobody at all is an error.
 
     Args:
         values: [n] at least 0, finite, n >= 1.
@@ -46,18 +43,14 @@ def jain(values: ArrayLike) -> float:
 
     Source: Jain, Chiu and Hawe, DEC TR-301, 1984, equation 2.
     """
-    shares = _checked(values)
-    largest = shares.max()
-    if largest == 0:
-        return 1.0
-    shares = shares / largest  # squares of very large or small values would leave the range
-    return float(shares.sum() ** 2 / (len(shares) * np.square(shares).sum()))
+    return float(jain_of_rows(_checked(values)))
 
 
 def theil(values: ArrayLike) -> float:
     """Return Theil's index T: the mean of ``(x / mean) ln(x / mean)``.
 
-    0 means that all are equal; ln n that one of n has everything. Nothing to share counts as equal.
+    0 means that all are equal; ln n that one of n has everything, so 1 is no special value.
+    Nothing to share counts as equal, and so does a single one. Nobody at all is an error.
 
     Args:
         values: [n] at least 0, finite, n >= 1.
@@ -67,13 +60,32 @@ def theil(values: ArrayLike) -> float:
 
     Source: Theil, Economics and Information Theory, 1967, chapter 4.
     """
-    shares = _checked(values)
-    mean = shares.mean()
-    if mean == 0:
-        return 0.0
-    ratios = shares / mean
-    positive = ratios[ratios > 0]
-    return float((positive * np.log(positive)).sum() / len(shares))
+    return float(theil_of_rows(_checked(values)))
+
+
+def gini_of_rows(shares: Float64) -> Float64:
+    """Return the Gini coefficient over the last axis of [..., n], all at least 0."""
+    n = shares.shape[-1]
+    total = shares.sum(axis=-1)
+    ranks = 2.0 * np.arange(1, n + 1) - n - 1
+    return np.asarray(np.sort(shares, axis=-1) @ ranks / (n * np.where(total > 0, total, 1.0)))
+
+
+def jain_of_rows(shares: Float64) -> Float64:
+    """Return Jain's index over the last axis of [..., n], all at least 0."""
+    largest = shares.max(axis=-1, keepdims=True)
+    # Squares of very large or small values would leave the range; where all are 0, all are equal.
+    scaled = np.where(largest > 0, shares / np.where(largest > 0, largest, 1.0), 1.0)
+    return np.asarray(
+        scaled.sum(axis=-1) ** 2 / (shares.shape[-1] * np.square(scaled).sum(axis=-1))
+    )
+
+
+def theil_of_rows(shares: Float64) -> Float64:
+    """Return Theil's index T over the last axis of [..., n], all at least 0."""
+    mean = shares.mean(axis=-1, keepdims=True)
+    ratios = np.where(mean > 0, shares / np.where(mean > 0, mean, 1.0), 1.0)
+    return np.asarray(special.xlogy(ratios, ratios).mean(axis=-1))
 
 
 def _checked(values: ArrayLike) -> Float64:

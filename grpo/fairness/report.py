@@ -10,97 +10,35 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from grpo.fairness.metrics import METRICS, Metric, MetricName
 from grpo.schema import FrozenModel
+
+__all__ = [
+    "EVERYBODY",
+    "METRICS",
+    "Arm",
+    "ArmName",
+    "Comparison",
+    "Difference",
+    "EpisodeValues",
+    "FairnessReport",
+    "Gap",
+    "Inequality",
+    "Intersections",
+    "Metric",
+    "MetricName",
+    "Outcome",
+    "Parity",
+    "Provenance",
+    "SubgroupOutcome",
+    "Value",
+    "Verdict",
+]
 
 EVERYBODY = "everybody"
 
 ArmName = Literal["policy", "start_rule", "fcfs", "strict_acuity"]
-MetricName = Literal[
-    "cost_per_patient",
-    "standardised_cost",
-    "mean_wait_minutes",
-    "p90_wait_minutes",
-    "share_within_target",
-    "left_unseen",
-    "mean_return",
-]
 Verdict = Literal["lower", "higher", "not distinguishable", "not known"]
-
-
-class Metric(FrozenModel):
-    """What a number in the report means.
-
-    Attributes:
-        better: the direction of improvement.
-        meaning: one sentence, with what 0 means.
-    """
-
-    name: MetricName
-    label: str
-    unit: str
-    better: Literal["lower", "higher"]
-    meaning: str
-
-
-METRICS: dict[MetricName, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric(
-            name="cost_per_patient",
-            label="cost per patient",
-            unit="relative cost",
-            better="lower",
-            meaning="Cost of delay per arriving patient, undiscounted; 0 means that nobody waited.",
-        ),
-        Metric(
-            name="standardised_cost",
-            label="standardised cost",
-            unit="relative cost",
-            better="lower",
-            meaning="Cost per patient as if the group had the pooled acuity mix; 0 means that "
-            "nobody of the group waited.",
-        ),
-        Metric(
-            name="mean_wait_minutes",
-            label="mean wait",
-            unit="min",
-            better="lower",
-            meaning="Mean wait over all arrivals, those who left and those still waiting included; "
-            "0 means that everybody was seen at once.",
-        ),
-        Metric(
-            name="p90_wait_minutes",
-            label="90th percentile wait",
-            unit="min",
-            better="lower",
-            meaning="The wait that nine of ten arrivals do not exceed; 0 means that at least nine "
-            "of ten were seen at once.",
-        ),
-        Metric(
-            name="share_within_target",
-            label="seen within target",
-            unit="share",
-            better="higher",
-            meaning="Share of arrivals seen within the target time of their acuity; 0 means "
-            "nobody, 1 everybody.",
-        ),
-        Metric(
-            name="left_unseen",
-            label="left unseen",
-            unit="share",
-            better="lower",
-            meaning="Share of arrivals who left without being seen; 0 means nobody, 1 everybody.",
-        ),
-        Metric(
-            name="mean_return",
-            label="mean return",
-            unit="reward",
-            better="higher",
-            meaning="Mean undiscounted return of the group's episodes; 0 means that rewards and "
-            "costs cancel.",
-        ),
-    )
-}
 
 
 class Value(FrozenModel):
@@ -139,8 +77,72 @@ class Gap(Value):
     beyond_null: bool | None = None
 
 
+class Parity(FrozenModel):
+    """How alike the groups' chances of an outcome are; a group with nobody is left out.
+
+    Attributes:
+        name: ``treatment``: care began, of all arrivals. ``admission``: let in, of all arrivals.
+            ``equal_opportunity``: seen within target, of those of acuity 1 and 2.
+        acuities: the acuities it is about; empty for all of them, standardised to the pooled mix.
+        rates: by group, in [0, 1]; None for a group with nobody there.
+        difference: largest minus smallest rate; 0 means parity, 1 all against nothing.
+        ratio: smallest over largest rate; 1 means parity, 0 nothing against something.
+        null_95: the difference that shuffled group labels exceed in 1 of 20 cases, where known.
+    """
+
+    name: Literal["treatment", "admission", "equal_opportunity"]
+    acuities: tuple[int, ...] = ()
+    rates: dict[str, float | None]
+    difference: Value
+    ratio: Value
+    null_95: float | None = None
+
+
+class Inequality(FrozenModel):
+    """How unevenly the judged cost is spread over groups, each group counting once.
+
+    Attributes:
+        gini: 0 means that all groups bear the same; near 1, that one of many bears everything.
+        jain: 1 means that all bear the same; 1 / groups, that one bears everything.
+        theil: 0 means that all bear the same; ln(groups), that one bears everything.
+    """
+
+    gini: Value
+    jain: Value
+    theil: Value
+
+
+class SubgroupOutcome(FrozenModel):
+    """The standardised cost of one combination of attributes, under every arm."""
+
+    label: str
+    count: int
+    costs: dict[ArmName, Value]
+
+
+class Intersections(FrozenModel):
+    """Outcomes of all combinations of the scenario's protected attributes.
+
+    Attributes:
+        least_patients: that a combination must have to be judged by itself.
+        cells: combinations, the last one "others" where small ones were merged.
+        merged: the combinations inside "others".
+        withheld: combinations too small to be judged, even together.
+    """
+
+    least_patients: int
+    cells: tuple[SubgroupOutcome, ...]
+    merged: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+
+
 class Arm(FrozenModel):
-    """One way of deciding, on the same patients as the others."""
+    """One way of deciding, on the same patients as the others.
+
+    Attributes:
+        parity: of treatment, admission and opportunity; empty where episodes are judged.
+        inequality: over groups; None with fewer than two groups, or where episodes are judged.
+    """
 
     name: ArmName
     label: str
@@ -148,6 +150,8 @@ class Arm(FrozenModel):
     groups: tuple[Outcome, ...]
     worst_group: str | None
     gap: Gap
+    parity: tuple[Parity, ...] = ()
+    inequality: Inequality | None = None
 
 
 class Difference(Value):
@@ -175,6 +179,8 @@ class Provenance(FrozenModel):
     """The circumstances: what has to be repeated to get the same numbers again.
 
     Attributes:
+        method: how the groups' performance became weights in training.
+        group_baseline: what performance was measured against.
         judged_by: the metric that worst group and gap are about, the same that was optimised.
         merged_acuities: the cells that costs are standardised over; acuities merged into one
             cell stand together.
@@ -188,6 +194,8 @@ class Provenance(FrozenModel):
     group_by: dict[str, Any]
     group_target: Literal["standardised", "raw"]
     group_robustness_weight: float
+    method: str = "softmin"
+    group_baseline: str = "raw"
     judged_by: MetricName
     training_seed: int
     evaluation_seed: int
@@ -203,7 +211,11 @@ class Provenance(FrozenModel):
 
 
 class FairnessReport(FrozenModel):
-    """Outcomes by group of a trained policy and of the rules it is compared with."""
+    """Outcomes by group of a trained policy and of the rules it is compared with.
+
+    Attributes:
+        intersections: where the scenario declares two or more protected attributes.
+    """
 
     schema_version: Literal[1] = 1
     kind: Literal["patients", "episodes"]
@@ -212,8 +224,12 @@ class FairnessReport(FrozenModel):
     groups: tuple[str, ...]
     arms: tuple[Arm, ...] = Field(min_length=1)
     differences: tuple[Difference, ...] = ()
+    intersections: Intersections | None = None
     policy_episodes: EpisodeValues | None = Field(
         None, description="Left out where episodes times groups exceed 200,000."
+    )
+    rule_episodes: dict[ArmName, EpisodeValues] = Field(
+        {}, description="The same of the rules, left out with the policy's."
     )
     statements: tuple[str, ...] = ()
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from grpo.fairness.report import Arm, Difference, FairnessReport, Gap, Provenance, Value
+    from grpo.fairness.report import (
+        Arm,
+        Difference,
+        FairnessReport,
+        Gap,
+        Intersections,
+        Provenance,
+        Value,
+    )
 
 NOT_DISTINGUISHABLE = "not distinguishable"
 NO_DISPARITY = "no disparity to close"
@@ -82,7 +90,7 @@ def describe_report(report: FairnessReport) -> tuple[str, ...]:
     statements = [describe_gap(capitalise(arm.label), arm.gap, judged) for arm in report.arms]
     for arm in report.arms[1:]:
         statements += _against_rule(report, arm, judged)
-    return (*statements, *_caveats(report))
+    return (*statements, *_describe_parity(report), *_caveats(report))
 
 
 def _find(report: FairnessReport, arm: Arm, group: str, metric: str) -> Difference:
@@ -109,6 +117,35 @@ def _against_rule(report: FairnessReport, arm: Arm, judged: str) -> list[str]:
         worst = _find(report, arm, arm.worst_group, report.provenance.judged_by)
         subject = f"{capitalise(judged)} of {arm.worst_group}, the worst group there,"
         said.append(describe_difference(subject, arm.label, worst))
+        if cost.verdict == "lower" and worst.verdict != "lower":
+            said.append(
+                f"{capitalise(arm.label)}: everybody together gained, the worst group did not "
+                "demonstrably: no improvement in fairness is claimed."
+            )
+    return said
+
+
+def _describe_parity(report: FairnessReport) -> list[str]:
+    """Say how far apart the groups' chances are under the policy, at equal acuity."""
+    said = []
+    titles = {
+        "treatment": "Care began, at equal acuity",
+        "admission": "Let in, at equal acuity",
+        "equal_opportunity": "Seen within target, among the urgent",
+    }
+    for parity in report.policy.parity:
+        if parity.acuities and parity.name != "equal_opportunity":
+            continue
+        if parity.difference.value is None:
+            continue
+        if parity.difference.value == 0:
+            said.append(f"{titles[parity.name]}: the same share of every group.")
+            continue
+        measured = f"shares differ by {format_interval(parity.difference)} between groups"
+        if parity.null_95 is not None:
+            beyond = "" if parity.difference.value > parity.null_95 else "not "
+            measured += f", {beyond}beyond the {format_number(parity.null_95)} of chance"
+        said.append(f"{titles[parity.name]}: {measured}.")
     return said
 
 
@@ -131,18 +168,32 @@ def _caveats(report: FairnessReport) -> list[str]:
             f"{', '.join(unknown)}: an acuity cell stayed empty, so no standardised cost; more "
             "episodes would fill it."
         )
+    if report.intersections is not None:
+        said += _describe_intersections(report.intersections)
     waiting = {arm.label: arm.everybody.still_waiting for arm in report.arms}
     if any(waiting.values()):
         listed = ", ".join(f"{label} {count}" for label, count in waiting.items())
         said.append(
             f"Still waiting at the end ({listed} of {policy.everybody.count:.0f} patients): their "
-            "waits count as far as they went."
+            "waits are censored (Kaplan-Meier), their costs count as far as they went."
         )
     diverted = {arm.label: arm.everybody.diverted for arm in report.arms}
     if any(diverted.values()):
         listed = ", ".join(f"{label} {count}" for label, count in diverted.items())
         said.append(f"Turned away because the place was full: {listed}; they have no wait.")
     return said + _standardisation(provenance)
+
+
+def _describe_intersections(shown: Intersections) -> list[str]:
+    """Name the combinations of attributes that are too small to be judged by themselves."""
+    said = []
+    for names, what in ((shown.merged, "judged together"), (shown.withheld, "withheld")):
+        if names:
+            said.append(
+                f"Combinations of attributes with fewer than {shown.least_patients} patients, "
+                f"{what}: {', '.join(names)}."
+            )
+    return said
 
 
 def _standardisation(provenance: Provenance) -> list[str]:

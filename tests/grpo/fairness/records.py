@@ -72,6 +72,7 @@ def draw_patients(
     episode = np.sort(arrivals.integers(episodes, size=patients))
     group = arrivals.integers(groups, size=patients)
     cell = arrivals.integers(2, size=patients)
+    arrival_hours = arrivals.uniform(0, 100, size=patients)
     generator = np.random.default_rng(seed)
     luck = generator.gamma(8.0, 1 / 8.0, size=episodes)[episode]
     wait = level * luck * generator.exponential(size=patients)
@@ -90,6 +91,8 @@ def draw_patients(
         seen=~left,
         left=left,
         diverted=np.zeros(patients, np.bool_),
+        arrival_hours=arrival_hours,
+        acuity=cell + 1,
     )
 
 

@@ -22,9 +22,10 @@ def test_outcomes_by_hand() -> None:
     # Mix 1/4, 3/4. Young: 10/1 and (2 + 4)/2 = 3 -> 2.5 + 2.25 = 4.75.
     # Old: (6 + 2)/2 = 4 and (1 + 3)/2 = 2 -> 1 + 1.5 = 2.5. Everybody: 18/3 and 10/4 -> 3.375.
     assert values["standardised_cost"] == pytest.approx([4.75, 2.5, 3.375])
-    # Waits: young (20 + 60 + 90)/3, the one who left included; old (5 + 45 + 10)/3, the one
-    # still waiting included, the diverted one not.
-    assert values["mean_wait_minutes"] == pytest.approx([170 / 3, 20, 230 / 6])
+    # Waits: young (20 + 60 + 90)/3, the one who left included. Old: the diverted one not; one of
+    # three ends at 5, one is censored at 10, the last ends at 45: 5 + 2/3 * 40 = 95/3. Everybody
+    # (5, 10+, 20, 45, 60, 90): 5 + 5/6 * 15 + 5/6 (3/4 * 25 + 2/4 * 15 + 1/4 * 30) = 365/8.
+    assert values["mean_wait_minutes"] == pytest.approx([170 / 3, 95 / 3, 365 / 8])
     # Target 30 min. Young: 1 of 3. Old: 1 of 3, since who still waits after 10 min is not known.
     assert values["share_within_target"] == pytest.approx([1 / 3, 1 / 3, 2 / 6])
     assert values["left_unseen"] == pytest.approx([1 / 3, 0, 1 / 7])
@@ -77,7 +78,7 @@ def test_renaming_groups_permutes_rows_and_leaves_everybody(seed: int, order: li
 def test_everybodys_outcomes_are_means_of_the_groups_weighted_by_arrivals(seed: int) -> None:
     patients = draw_patients(seed, patients=150, episodes=3)
     counts = np.bincount(patients.group, minlength=3)
-    for name in ("cost_per_patient", "mean_wait_minutes", "left_unseen"):
+    for name in ("cost_per_patient", "mean_wait_minutes", "left_unseen", "overtaken"):
         value = ratio_metrics(patients)[name].value
         assert value[-1] == pytest.approx(counts @ value[:3] / counts.sum())
 
@@ -117,9 +118,31 @@ def test_records_that_do_not_fit_are_refused() -> None:
 def test_no_patients_at_all_is_no_error_and_gives_no_values() -> None:
     none = make_patients(HAND)
     empty = {
-        name: getattr(none, name)[:0]
-        for name in Patients.__dataclass_fields__
-        if name not in {"episodes", "group_labels", "mix"}
+        name: column[:0]
+        for name, column in vars(none).items()
+        if isinstance(column, np.ndarray) and name != "mix"
     }
     for estimate in ratio_metrics(change(none, **empty)).values():
         assert np.isnan(estimate.value).all()
+
+
+def test_triage_that_took_patients_for_less_urgent_and_boarding_by_hand() -> None:
+    acuity = np.array([1, 2, 1, 2, 1, 2, 2])  # the cells of HAND
+    recorded = np.array([2, 1, 1, 3, 3, 2, 2])  # wrong and less urgent: the 1st, 4th and 5th
+    patients = replace(
+        make_patients(HAND),
+        acuity=acuity,
+        recorded_acuity=recorded,
+        boarding_hours=np.array([2.0, 0, 1, 0, 0, 0, 0]),
+    )
+    values = {name: e.value for name, e in ratio_metrics(patients).items()}
+    # Young: 2 of 3; old: 1 of the 3 let in.
+    assert values["under_triaged"] == pytest.approx([2 / 3, 1 / 3, 3 / 6])
+    # 120 minutes over 3 arrivals, 60 over 4.
+    assert values["mean_boarding_minutes"] == pytest.approx([40, 15, 180 / 7])
+    # By recorded acuity (levels 1, 2 in cells 0, 1; 3 counts as 2): cell 0 holds the 2nd and 3rd
+    # patient, the mix is 2/7, 5/7. Young: 2 and (10 + 4) / 2; old: 6 and (2 + 1 + 3) / 3.
+    recorded_cost = [2 * 2 / 7 + 7 * 5 / 7, 6 * 2 / 7 + 2 * 5 / 7, 4 * 2 / 7 + 4 * 5 / 7]
+    assert values["cost_by_recorded_acuity"] == pytest.approx(recorded_cost)
+    assert "overtaken" not in values  # nothing is known of arrivals
+    assert "under_triaged" not in ratio_metrics(make_patients(HAND))

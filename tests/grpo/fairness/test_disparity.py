@@ -109,7 +109,7 @@ def test_the_null_is_exceeded_in_one_of_twenty_cases_though_patients_depend_on_e
 
 
 def test_a_true_difference_is_found() -> None:
-    beyond, _ = simulate_null(1.0)
+    beyond, _ = simulate_null(1.0, experiments=100)
     # The difference of group means has a standard error near sqrt(1/80 + 1/160) = .14.
     assert beyond.mean() > 0.95
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from grpo.config import TrainConfig
-from grpo.environments.hospital.compiled import CompiledScenario, compile_scenario
+from grpo.environments.hospital.compiled import CompiledScenario
 from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.scenario import load_scenario
+from grpo.environments.hospital.queue_scenarios import make_queue_scenario
+from grpo.environments.hospital.scenario import compile_scenario, load_scenario
+from grpo.environments.hospital.scenario_model import Exponential, Scenario
 from grpo.environments.hospital.simulate import simulate
 from grpo.errors import InputError
 from grpo.fairness.report import FairnessReport
@@ -20,6 +22,7 @@ from grpo.grouping.specs import AttributeGroups
 from grpo.models.policy import Manifest, Policy
 from grpo.seeding import derive_seed
 from grpo.training.evaluation import evaluate_policy, patients_of
+from grpo.training.starting_rule import rule_tensors, wait_features
 
 AGE = {"kind": "attribute", "attributes": ["age_group"]}
 SIDES = {"kind": "threshold", "feature": 0, "edges": [0.0], "labels": ["left", "right"]}
@@ -56,12 +59,11 @@ def rule_policy(name: str, compiled: CompiledScenario) -> Policy:
         served="rule",
         rule=name,
     )
-    tensors = {
+    tensors: dict[str, Any] = {
         "index.bias": np.zeros(actions, np.float32),
         "index.slope": np.zeros(actions, np.float32),
-        "index.feature": np.append(compiled.wait_features, -1),
-        "rule.intercept": np.append(rule.intercept, 0.0),
-        "rule.slope": np.append(rule.slope, 0.0),
+        "index.feature": wait_features(compiled),
+        **rule_tensors(rule, compiled),
     }
     return Policy(manifest, tensors)
 
@@ -205,3 +207,61 @@ def test_a_feature_that_does_not_exist_is_refused() -> None:
     config = cartpole_config(grouping=SIDES | {"feature": 4})
     with pytest.raises(InputError, match="/grouping/feature"):
         evaluate_policy(config, linear_policy([0, 0, 1, 1]))
+
+
+def known(value: Any) -> dict[str, Any]:
+    return {"value": value, "basis": "assumed", "source": "a test"}
+
+
+def test_wards_triage_and_harm_reach_the_report_and_small_combinations_are_named() -> None:
+    """Group a's urgent are taken for less urgent in 4 of 10 cases, b's never."""
+    plain = make_queue_scenario(
+        rates={"a": (0.3, 0.3), "b": (0.3, 0.3)},
+        treatments=[Exponential(kind="exponential", mean_hours=1.0)] * 2,
+        pools={"bed": 3, "ward": 4},
+        needs=[{"bed": 1}] * 2,
+    ).model_dump(mode="json")
+    ward = {
+        "name": "ward",
+        "options": [{"name": "own", "needs": known({"ward": 1})}],
+        "stay": known({"kind": "exponential", "mean_hours": 6.0}),
+        "waiting_cost_per_hour": known(1.0),
+    }
+    half = known({"a": [0.5, 0.5], "b": [0.5, 0.5]})
+    sex = {"name": "sex", "values": ["f", "m", "x"], "share": known([0.49, 0.49, 0.02])}
+    scenario = plain | {
+        "stages": [ward],
+        "routes": [{"origin": "ed", "destination": "ward", "probability": half}],
+        "attributes": [*plain["attributes"], sex],
+        "triage_error": known({"a": [[0.6, 0.4], [0, 1]], "b": [[1, 0], [0, 1]]}),
+        "harm": known({"hours": [0.0, 20.0], "added_probability": [0.0, 0.2]}),
+    }
+    evaluation = {"episodes": 8, "warmup_hours": 24, "horizon_hours": 168}
+    config = TrainConfig.parse(
+        {
+            "environment": {"kind": "hospital", "scenario": scenario},
+            "grouping": {"kind": "attribute", "attributes": ["group"]},
+            "algorithm": {"start_rule": "fcfs"},
+            "evaluation": evaluation,
+        }
+    )
+    compiled = compile_scenario(Scenario.parse(scenario))
+    report = evaluate_policy(config, rule_policy("fcfs", compiled))
+    metrics = [outcome.metrics for outcome in report.policy.groups]
+    # Half of a's patients are urgent: .2 of them, of about 800; standard error .014.
+    assert metrics[0]["under_triaged"].value == pytest.approx(0.2, abs=0.06)
+    assert metrics[1]["under_triaged"].value == 0
+    by_recorded = [group["cost_by_recorded_acuity"].value for group in metrics]
+    by_true = [group["standardised_cost"].value for group in metrics]
+    assert by_recorded[0] != by_true[0]
+    assert by_recorded[0] == pytest.approx(by_true[0], rel=0.5)
+    for group in metrics:
+        boarding, deaths = group["mean_boarding_minutes"].value, group["deaths_per_thousand"].value
+        assert boarding is not None
+        assert boarding > 0
+        assert deaths is not None
+        # Half of all go to the ward, at .01 per hour since arrival, of at most 20 h.
+        assert 0 < deaths < 100
+    assert report.intersections is not None
+    assert [cell.label for cell in report.intersections.cells] == ["a+f", "a+m", "b+f", "b+m"]
+    assert [name.split()[0] for name in report.intersections.withheld] == ["a+x", "b+x"]

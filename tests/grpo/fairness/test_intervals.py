@@ -12,9 +12,7 @@ from grpo.errors import InputError, ShapeError
 from grpo.fairness.intervals import (
     EpisodeBootstrap,
     expanded_tail,
-    quantile,
     ratio_of_sums,
-    resampled_quantile,
     standardised_ratio,
 )
 
@@ -133,42 +131,3 @@ def test_every_resample_holds_as_many_episodes_as_there_are() -> None:
 def test_one_episode_has_no_interval() -> None:
     with pytest.raises(InputError, match="/evaluation/episodes"):
         EpisodeBootstrap.draw(1, seed=0)
-
-
-def test_a_quantile_is_the_smallest_value_that_enough_do_not_exceed() -> None:
-    assert quantile(np.arange(1.0, 11.0), 0.9) == 9  # 9 of 10 values are at most 9
-    assert quantile(np.arange(1.0, 12.0), 0.9) == 10  # 9/11 = .82 is too few, 10/11 is enough
-    assert quantile(np.array([4.0]), 0.9) == 4
-    assert np.isnan(quantile(np.array([]), 0.9))
-
-
-def test_resampled_quantiles_equal_those_of_patients_copied_one_by_one() -> None:
-    generator = np.random.default_rng(4)
-    episode = generator.integers(6, size=300)
-    values = generator.exponential(size=300).round(2)
-    bootstrap = EpisodeBootstrap.draw(6, seed=8)
-    found = resampled_quantile(values, episode, 0.9, bootstrap)
-    for row in range(0, 2_000, 97):
-        copies = np.repeat(values, bootstrap.counts[row].astype(int)[episode])
-        assert found[row] == quantile(copies, 0.9)
-
-
-def test_resampled_quantiles_lie_near_those_of_many_patients() -> None:
-    generator = np.random.default_rng(4)
-    episode = generator.integers(10, size=20_000)
-    values = generator.exponential(size=20_000)
-    bootstrap = EpisodeBootstrap.draw(10, seed=8)
-    found = resampled_quantile(values, episode, 0.9, bootstrap)
-    for row in range(0, 2_000, 499):
-        copies = np.repeat(values, bootstrap.counts[row].astype(int)[episode])
-        # The grid steps by .1% of patients; at the 90th percentile of an exponential .001 / .1.
-        assert found[row] == pytest.approx(quantile(copies, 0.9), abs=0.021)
-
-
-def test_resampled_quantile_of_nobody_is_not_known() -> None:
-    bootstrap = EpisodeBootstrap.draw(3, seed=8)
-    empty = resampled_quantile(np.array([]), np.array([], np.int64), 0.9, bootstrap)
-    assert np.isnan(empty).all()
-    # All patients came in episode 0: resamples without it hold nobody.
-    some = resampled_quantile(np.array([1.0, 2.0]), np.zeros(2, np.int64), 0.9, bootstrap)
-    assert (np.isnan(some) == (bootstrap.counts[:2_000, 0] == 0)).all()

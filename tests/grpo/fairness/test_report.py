@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -206,8 +207,10 @@ def test_shared_episodes_count_by_share_and_have_no_null() -> None:
 
 
 def test_returns_that_are_no_numbers_are_refused() -> None:
-    with pytest.raises(ShapeError, match="finite"):
+    with pytest.raises(InputError, match="/returns/1: the episode's rewards"):
         assess_episodes(np.array([1.0, np.nan]), np.ones((2, 1)), ("a",), make_provenance())
+    with pytest.raises(ShapeError, match=r"\[E, G\]"):
+        assess_episodes(np.ones(2), np.ones((3, 1)), ("a",), make_provenance())
 
 
 def test_two_reports_pair_by_episode(alike: FairnessReport, unequal: FairnessReport) -> None:
@@ -301,3 +304,31 @@ def test_reading_a_report_needs_neither_numpy_nor_scipy_nor_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert not {"numpy", "scipy", "torch", "numba"} & set(done.stdout.split())
+
+
+def test_no_fairness_is_claimed_where_everybody_gained_but_not_the_worst_group() -> None:
+    # g0 and g1 wait a third of what they waited, g2 (the rule's worst by 1.4) as long as before.
+    rule = draw_patients(5, effect=0.4)
+    share = np.where(rule.group == 2, 1.0, 1 / 3)
+    policy = replace(rule, cost=rule.cost * share, wait_hours=rule.wait_hours * share)
+    report = assess_patients({"policy": policy, "fcfs": rule}, LABELS, make_provenance())
+    said = " ".join(report.statements)
+    assert "Cost per patient against FCFS: lower" in said
+    assert "no improvement in fairness is claimed" in said
+    gained = assess_patients(
+        {"policy": draw_patients(5, level=0.5), "fcfs": draw_patients(5)}, LABELS, make_provenance()
+    )
+    assert "no improvement in fairness" not in " ".join(gained.statements)
+
+
+def test_deaths_are_reported_where_the_patients_carry_them() -> None:
+    patients = draw_patients(5)
+    risk = np.minimum(patients.wait_hours / 100, 1.0)
+    with_harm = replace(patients, expected_deaths=risk)
+    report = assess_patients({"policy": with_harm}, LABELS, make_provenance())
+    shown = report.policy.everybody.metrics["deaths_per_thousand"].value
+    assert shown == pytest.approx(1_000 * risk.mean())
+    without = assess_patients({"policy": patients}, LABELS, make_provenance())
+    assert "deaths_per_thousand" not in without.policy.everybody.metrics
+    with pytest.raises(InputError, match="/expected_deaths: 1200 patients"):
+        replace(patients, expected_deaths=risk + 2)
