@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from service.api.examples import HOSPITAL_JOB
+from service.api.examples import HOSPITAL_JOB, SNAPSHOT
 from service.client import GRPOClient
 from service.embedded import EmbeddedService
 from service.observability import configure_logging
 from service.settings import Settings
-from tests.service.support import make_waiting_room
 
 ENDLESS: dict[str, Any] = HOSPITAL_JOB | {"budget": {"total_timesteps": 100_000_000}}
 SHORT: dict[str, Any] = HOSPITAL_JOB | {
@@ -62,6 +61,13 @@ def wait_until(condition: Callable[[], bool], timeout_seconds: float = 120.0) ->
         if time.monotonic() > deadline:
             raise TimeoutError("the service did not get there")
         time.sleep(0.01)
+
+
+def make_waiting_room(num_patients: int) -> dict[str, Any]:
+    """Return the documented example of a waiting room with more patients like its own."""
+    known = SNAPSHOT["patients"]
+    patients = [known[n % len(known)] | {"id": f"p{n:05}"} for n in range(num_patients)]
+    return SNAPSHOT | {"patients": patients}
 
 
 def measure_start(client: GRPOClient) -> tuple[float, float]:

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine
 
 import service.jobs.side_models
 import service.keys.models
-import service.policies.models  # noqa: F401  registers every other table
+import service.policies.models
+import service.scenarios.models  # noqa: F401  registers every other table
 from service.database import Base, make_engine
 from service.settings import Settings
 

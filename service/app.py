@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service.api import catalogue, following, health, jobs, policies
+from service.api import catalogue, documentation, following, health, jobs, policies, scenarios
 from service.api.auth import require_declared_access
 from service.api.dependencies import Parts
 from service.api.kernels import KernelWarmup
@@ -67,16 +67,18 @@ def create_app(settings: Settings, *, queue: JobQueue | None = None) -> FastAPI:
         description=DESCRIPTION,
         version="0.1.0",
         lifespan=lifespan,
+        docs_url=None,  # ours needs nothing from elsewhere
         redoc_url=None,
         redirect_slashes=False,
         openapi_tags=[
             {"name": "jobs", "description": "Training jobs."},
             {"name": "policies", "description": "Trained policies and their decisions."},
-            {"name": "catalogue", "description": "What a job may name."},
+            {"name": "scenarios", "description": "Hospitals that a job may name."},
+            {"name": "catalogue", "description": "Environments that a job may name."},
             {"name": "health", "description": "For load balancers; open without a key."},
         ],
     )
-    for part in (jobs, following, policies, catalogue, health):
+    for part in (jobs, following, policies, scenarios, catalogue, health, documentation):
         app.include_router(part.router)
     require_declared_access(app)
     install_handlers(app)

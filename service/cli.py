@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from service import cli_jobs, cli_keys, cli_local
+from service import cli_jobs, cli_keys, cli_local, cli_rules, cli_scenario
 from service.database import head_revision, migrate
 from service.embedded import EmbeddedService
 from service.observability import configure_logging
@@ -31,7 +31,9 @@ app = typer.Typer(
 )
 app.add_typer(cli_jobs.app)
 app.add_typer(cli_local.app)
+app.add_typer(cli_rules.app)
 app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_scenario.app, name="scenario")
 Host = Annotated[str | None, typer.Option(help="Address to listen on. GRPO_HOST")]
 Port = Annotated[int | None, typer.Option(help="Port; 0 takes any free one. GRPO_PORT")]
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
 from grpo.config import TrainConfig
+from grpo.environments.hospital.scenario_model import Scenario
 from service.api.following_schemas import (
     AttemptLog,
     Estimate,
@@ -24,6 +24,7 @@ from service.api.following_schemas import (
     JobEvents,
     JobLogs,
 )
+from service.api.scenario_schemas import ScenarioDetail, ScenarioList, ScenarioView
 from service.api.schemas import (
     Fairness,
     Iteration,
@@ -36,6 +37,9 @@ from service.api.schemas import (
     PolicySummary,
     Readiness,
 )
+from service.client_errors import ClientIssue, GRPOClientError
+
+__all__ = ["ClientIssue", "GRPOClient", "GRPOClientError", "plain"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -43,56 +47,6 @@ Model = TypeVar("Model", bound=BaseModel)
 def plain(config: TrainConfig | Mapping[str, Any]) -> dict[str, Any]:
     """Return a job as plain data, as it is sent."""
     return config.model_dump(mode="json") if isinstance(config, TrainConfig) else dict(config)
-
-
-@dataclass(frozen=True)
-class ClientIssue:
-    """One field that the service refused."""
-
-    pointer: str
-    message: str
-    given: str = ""
-    allowed: str = ""
-
-
-class GRPOClientError(Exception):
-    """The service refused, failed, or could not be reached.
-
-    Attributes:
-        code: the problem's stable code; ``unreachable`` if there was no answer, ``timeout`` if a
-            wait took too long.
-        status: HTTP status, 0 if there was no answer.
-        detail: what happened, a sentence.
-        issues: the fields concerned.
-        request_id: names the request in the service's log.
-    """
-
-    def __init__(
-        self,
-        code: str,
-        detail: str,
-        *,
-        status: int = 0,
-        issues: tuple[ClientIssue, ...] = (),
-        request_id: str = "",
-    ) -> None:
-        self.code, self.detail, self.status = code, detail, status
-        self.issues, self.request_id = issues, request_id
-        super().__init__(f"{code}: {detail}")
-
-    @classmethod
-    def from_response(cls, response: httpx.Response) -> GRPOClientError:
-        """Read a problem; an answer that is none (from a proxy, say) keeps its text."""
-        if "problem+json" not in response.headers.get("content-type", ""):
-            return cls("http_error", response.text[:200], status=response.status_code)
-        problem = response.json()
-        return cls(
-            problem["code"],
-            problem["detail"],
-            status=problem["status"],
-            issues=tuple(ClientIssue(**issue) for issue in problem["errors"]),
-            request_id=problem["request_id"],
-        )
 
 
 class GRPOClient:
@@ -238,10 +192,26 @@ class GRPOClient:
         found: list[dict[str, Any]] = self.request("GET", "/environments").json()["data"]
         return found
 
-    def scenarios(self) -> list[dict[str, Any]]:
-        """List the hospital scenarios that a job may name."""
-        found: list[dict[str, Any]] = self.request("GET", "/scenarios").json()["data"]
-        return found
+    def scenarios(self, *, page_size: int = 1000) -> list[ScenarioView]:
+        """List the built-in scenarios and all versions of one's own, all pages of them."""
+        found: list[ScenarioView] = []
+        params: dict[str, Any] = {"limit": page_size}
+        while True:
+            page = self._read(ScenarioList, "GET", "/scenarios", params=params)
+            found += page.data
+            if page.next is None:
+                return found
+            params["after"] = page.next
+
+    def scenario(self, name: str, *, version: int | None = None) -> ScenarioDetail:
+        """Fetch a scenario whole; of a stored one the newest version, unless one is named."""
+        params = {} if version is None else {"version": version}
+        return self._read(ScenarioDetail, "GET", f"/scenarios/{name}", params=params)
+
+    def store_scenario(self, scenario: Scenario | Mapping[str, Any]) -> ScenarioDetail:
+        """Store the next version of a scenario; repeating the newest one stores nothing."""
+        whole = scenario.model_dump(mode="json") if isinstance(scenario, Scenario) else scenario
+        return self._read(ScenarioDetail, "POST", "/scenarios", json=dict(whole))
 
     def readiness(self) -> Readiness:
         """Ask whether the service is ready, without raising if it is not."""

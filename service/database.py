@@ -37,6 +37,16 @@ NOTICE_SILENCE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+# And the server gives up a client that it no longer reaches, or that stands still between two
+# statements: the rows which that one has locked could be taken over by nobody.
+SERVER_OPTIONS = {
+    "timezone": "utc",
+    "idle_in_transaction_session_timeout": 10_000,
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 NAMING_CONVENTION = {
@@ -143,7 +153,7 @@ def make_engine(url: str) -> Engine:
             pool_pre_ping=True,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_S,
-                "options": "-c timezone=utc",
+                "options": " ".join(f"-c {name}={value}" for name, value in SERVER_OPTIONS.items()),
                 **NOTICE_SILENCE,
             },
         )

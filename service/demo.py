@@ -45,8 +45,11 @@ SHOWN: tuple[MetricName, ...] = (
 WAITING_ROOM: dict[str, Any] = {
     "time": "2026-11-23T18:40:00+01:00",
     "resources": [
-        {"pool": "ed_space", "capacity": 5, "free": 2},
+        {"pool": "ed_space", "capacity": 6, "free": 2},
         {"pool": "nurse_unit", "capacity": 12, "free": 6},
+        {"pool": "ward_bed", "capacity": 12, "free": 3},
+        {"pool": "swing_bed", "capacity": 4, "free": 4},
+        {"pool": "transfer_crew", "capacity": 2, "free": 2},
     ],
     "patients": [
         {"id": patient, "age": age, "acuity": acuity, "predicted_stay_band": band,

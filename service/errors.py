@@ -21,8 +21,8 @@
     └── UnavailableError         503  not now: try again
         └── WarmingUpError       503  the kernels are still being loaded
 
-Each carries a stable code and an HTTP status; one handler in ``service.api.problems`` renders
-them. Free of the web framework, because workers import the same records.
+Those of stored scenarios stand in ``service.scenarios.errors``. Each carries a stable code and an
+HTTP status; one handler in ``service.api.problems`` renders them. Free of the web framework.
 """
 
 from __future__ import annotations

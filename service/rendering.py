@@ -105,6 +105,53 @@ def _gap_table(arms: Mapping[str, Arm], judged_by: MetricName, *, intervals: boo
     return table
 
 
+def print_parity(console: Console, arms: Mapping[str, Arm]) -> None:
+    """Print how far apart the groups' chances are, and how unevenly the cost is spread."""
+    _print_fitting(console, lambda intervals: _parity_table(arms, intervals=intervals))
+
+
+URGENT = "equal_opportunity"
+PARITY_TITLES = {
+    "treatment": "care began, at equal acuity",
+    "admission": "let in, at equal acuity",
+    URGENT: "urgent, seen within target",
+}
+
+
+def _parity_table(arms: Mapping[str, Arm], *, intervals: bool) -> Table:
+    def show(value: Value | None) -> str:
+        if value is None:
+            return format_number(None)
+        return format_interval(value) if intervals else format_number(value.value)
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), highlight=False)
+    table.add_column("between groups", no_wrap=True)
+    for title in arms:
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, title in PARITY_TITLES.items():
+        # By single acuity too many rows for a terminal: those stand in the JSON.
+        found = [
+            next(
+                (p for p in arm.parity if p.name == name and (not p.acuities or name == URGENT)),
+                None,
+            )
+            for arm in arms.values()
+        ]
+        if any(found):
+            differences = [None if p is None else p.difference for p in found]
+            ratios = [None if p is None else p.ratio for p in found]
+            table.add_row(f"{title}: difference", *map(show, differences))
+            table.add_row(f"{title}: ratio", *map(show, ratios))
+    for index in ("gini", "jain", "theil"):
+        spread: list[Value | None] = [
+            None if arm.inequality is None else getattr(arm.inequality, index)
+            for arm in arms.values()
+        ]
+        if any(spread):
+            table.add_row(f"{index.capitalize()} of the groups' costs", *map(show, spread))
+    return table
+
+
 def print_statements(console: Console, statements: Sequence[str]) -> None:
     """Print sentences as a list, wrapped at the console's width."""
     for statement in statements:
@@ -114,12 +161,13 @@ def print_statements(console: Console, statements: Sequence[str]) -> None:
 
 
 def print_report(console: Console, report: FairnessReport, title: str) -> None:
-    """Print one whole report: outcomes, gaps, statements."""
+    """Print one whole report: outcomes, gaps, parity, statements."""
     console.print(title, style="bold")
     arms = {arm.label: arm for arm in report.arms}
     print_outcomes(console, arms, [metric.name for metric in report.metrics])
     if report.kind == "patients":
         print_gaps(console, arms, report.provenance.judged_by)
+        print_parity(console, arms)
     print_statements(console, report.statements)
 
 

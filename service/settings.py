@@ -62,6 +62,12 @@ class Settings(BaseSettings):
         200_000_000, ge=1, description="Largest training budget that a client may ask for."
     )
     max_patients: int = Field(2_000, ge=1, description="Most waiting patients in one act request.")
+    max_scenarios: int = Field(
+        1000, ge=1, description="Versions of scenarios that one key's owner may store."
+    )
+    max_scenario_bytes: int = Field(
+        256 * 1024, ge=1024, description="Size of one stored scenario, as compact JSON."
+    )
     max_streams: int = Field(64, ge=1, le=10_000, description="Event streams open at once.")
     policy_cache_size: int = Field(32, ge=1, le=10_000)
 

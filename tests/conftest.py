@@ -23,6 +23,12 @@ from service.database import Database, migrate  # noqa: E402 - after the environ
 from service.settings import Settings  # noqa: E402
 from tests.backends import Backend, Embedded, Scaled, make_template, using  # noqa: E402
 from tests.servers import Postgres, RabbitMQ, Redis  # noqa: E402
+from tests.workers.hosts import describe  # noqa: E402
+
+
+def pytest_report_header() -> str:
+    """Print what stands for worker hosts, which depends on what this machine permits."""
+    return describe()
 
 
 @pytest.fixture(autouse=True)

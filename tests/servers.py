@@ -1,4 +1,4 @@
-"""Private Postgres, Redis and RabbitMQ for tests: free ports on loopback, folders of their own.
+"""Private Postgres, Redis and RabbitMQ for tests: free ports, on loopback, folders of their own.
 
 Each server hangs on a leash (``tests.leash``): it stops and its folder goes when the process that
 started it ends, also by Ctrl-C or ``kill -9``. Started as root they run as their packages' users.
@@ -23,7 +23,8 @@ import redis
 from kombu import Connection
 from kombu.exceptions import KombuError
 
-INSTALL = "apt-get install -y postgresql redis-server rabbitmq-server"
+INSTALL = "apt-get install -y postgresql redis-server rabbitmq-server iproute2 sqlite3"
+LOOPBACK = "127.0.0.1"
 PATIENCE_SECONDS = 90.0
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,10 +46,10 @@ def find_program(name: str, *places: str) -> str:
     return path
 
 
-def free_port() -> int:
+def free_port(address: str = LOOPBACK) -> int:
     """Return a port that nobody used a moment ago."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         port: int = probe.getsockname()[1]
         return port
 
@@ -59,10 +60,12 @@ class Server(ABC):
     Args:
         user: who runs it where we are root.
         stop_signal: ends it quickly.
+        address: where it listens; beyond loopback it trusts whoever reaches that, so only in a
+            network namespace of its own.
     """
 
-    def __init__(self, user: str, stop_signal: str) -> None:
-        self.port = free_port()
+    def __init__(self, user: str, stop_signal: str, address: str = LOOPBACK) -> None:
+        self.address, self.port = address, free_port(address)
         self._user = user if os.getuid() == 0 else None
         self._stop_signal = stop_signal
         self.folder = Path(tempfile.mkdtemp(prefix=f"grpo-{type(self).__name__.lower()}-"))
@@ -154,8 +157,8 @@ class Server(ABC):
 class Postgres(Server):
     """A Postgres cluster of its own; without durability, which no test needs."""
 
-    def __init__(self) -> None:
-        super().__init__("postgres", "SIGQUIT")
+    def __init__(self, address: str = LOOPBACK) -> None:
+        super().__init__("postgres", "SIGQUIT", address)
 
     @property
     def url(self) -> str:
@@ -164,7 +167,7 @@ class Postgres(Server):
 
     def url_of(self, database: str) -> str:
         """Return the address of one database."""
-        return f"postgresql://grpo@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://grpo@{self.address}:{self.port}/{database}"
 
     def program(self, name: str) -> str:
         """Return the path of one of its programs, of the newest version installed."""
@@ -181,11 +184,14 @@ class Postgres(Server):
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
         )
+        if self.address != LOOPBACK:
+            with (self.folder / "data" / "pg_hba.conf").open("a", encoding="ascii") as file:
+                file.write("host all all samenet trust\n")
 
     def command(self) -> list[str]:
-        """Run the server on loopback only."""
+        """Run the server on its address only."""
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.address,
             "port": self.port,
             "unix_socket_directories": self.folder,
             "fsync": "off",
@@ -224,8 +230,8 @@ class Redis(Server):
 
     DATABASES = 10_000
 
-    def __init__(self) -> None:
-        super().__init__("redis", "SIGTERM")
+    def __init__(self, address: str = LOOPBACK) -> None:
+        super().__init__("redis", "SIGTERM", address)
 
     @property
     def url(self) -> str:
@@ -234,21 +240,22 @@ class Redis(Server):
 
     def url_of(self, number: int) -> str:
         """Return the address of one of its databases."""
-        return f"redis://127.0.0.1:{self.port}/{number}"
+        return f"redis://{self.address}:{self.port}/{number}"
 
     def prepare(self) -> None:
         """Redis needs nothing."""
 
     def command(self) -> list[str]:
-        """Run it on loopback only."""
-        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        """Run it on its address only."""
+        where = ["--port", str(self.port), "--bind", self.address, "--dir", str(self.folder)]
+        where += ["--protected-mode", "yes" if self.address == LOOPBACK else "no"]
         keep = ["--save", "", "--appendonly", "no", "--databases", str(self.DATABASES)]
         return [find_program("redis-server"), *where, *keep]
 
     def answers(self) -> bool:
         """Whether it says PONG."""
         try:
-            with redis.Redis(port=self.port, socket_timeout=2) as client:
+            with redis.Redis(self.address, self.port, socket_timeout=2) as client:
                 return bool(client.ping())
         except redis.exceptions.ConnectionError:
             return False

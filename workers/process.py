@@ -18,6 +18,9 @@ TAIL_BYTES = 65_536
 CHUNK_BYTES = 65_536
 EXIT_STOPPED = 12
 EXIT_FENCED = 13
+FATAL = "Fatal Python error:"
+"""How the interpreter begins its last words when a signal ends it; the stacks follow."""
+
 OF_THE_API = ("GRPO_API_KEY", "GRPO_HOST", "GRPO_PORT")
 
 
@@ -146,11 +149,13 @@ class TrainingProcess:
 
 
 def describe_exit(code: int, tail: str) -> str:
-    """Say in words how a process ended, with the last line that it printed."""
+    """Say in words how a process ended, with the error that it printed last; not what it logged."""
+    lines = [line.strip() for line in tail.splitlines()]
     if code < 0:
         known = -code in set(signal.Signals)
         how = f"was killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
+        errors = [line for line in lines if line.startswith(FATAL)]
     else:
         how = f"ended with exit code {code}"
-    last = tail.splitlines()[-1].strip() if tail else ""
-    return f"the training process {how}" + (f": {last}" if last else "")
+        errors = [line for line in lines[-1:] if not line.startswith("{")]
+    return ": ".join([f"the training process {how}", *errors[-1:]])

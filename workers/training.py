@@ -77,7 +77,8 @@ class Supervisor:
 
         Returns:
             Its state afterwards, or None where it was not ours to run (unknown, run by another,
-            over, or this worker is stopping).
+            over, or this worker is stopping), or where the database went away: then the sweep, or
+            the end of the lease, brings the job back.
         """
         if self.stopping.is_set():
             return None
@@ -89,6 +90,9 @@ class Supervisor:
                 return None
             with bind_context(job_id=job_id, attempt=held.attempt):
                 return self._run(held)
+        except SQLAlchemyError as error:
+            get_logger().warning("training_left_to_its_lease", job_id=job_id, error=str(error))
+            return None
         finally:
             with self._lock:
                 self._running -= 1
@@ -142,9 +146,8 @@ class Supervisor:
         elif code < 0 or code == EXIT_STOPPED:
             self._release(job, EndReason.PROCESS_DIED, describe_exit(code, tail))
         else:
-            detail = describe_exit(code, tail)
-            reason = StatusReason.TRAINING_ERROR
-            fail(self.database, held.job_id, held.fence, reason, f"{detail}\n{tail}")
+            reason, detail = StatusReason.TRAINING_ERROR, describe_exit(code, tail)
+            fail(self.database, held.job_id, held.fence, reason, detail)
 
     def _release(self, job: Job, reason: EndReason, detail: str) -> None:
         attempts = self.settings.max_attempts

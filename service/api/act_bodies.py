@@ -37,7 +37,11 @@ class Resource(Body):
 
     pool: Word
     capacity: int = Field(ge=0, le=100_000)
-    free: int = Field(ge=0, le=100_000, description="At most the capacity.")
+    free: int = Field(
+        ge=-100_000,
+        le=100_000,
+        description="At most the capacity; below 0 by what a shift that ended still uses.",
+    )
 
 
 class Patient(Body):
@@ -48,10 +52,16 @@ class Patient(Body):
     """
 
     id: Token = Field(description="Opaque, unique within the request.")
-    stage: Word = Field("ed", description="What the patient waits for.")
+    stage: Word = Field("ed", description="What the patient waits for: ed, or a later stage.")
     acuity: int = Field(ge=1, le=16, description="1 is the most urgent.")
     predicted_stay_band: Word | None = Field(
-        None, description="short or long; required where the scenario tells stays apart."
+        None, description="short or long; required where the scenario tells stays in ed apart."
+    )
+    holds: dict[Word, Annotated[int, Field(ge=0, le=100_000)]] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Units by pool on which the patient boards: they come free when he starts.",
+        examples=[{"ed_space": 1, "nurse_unit": 1}],
     )
     age: float | None = Field(None, ge=0, le=130, description="Ignored; see groups.")
     groups: dict[Word, Word] = Field(
@@ -60,7 +70,11 @@ class Patient(Body):
         description="Attribute of the scenario -> value, for group-aware policies.",
         examples=[{"age_group": "elderly"}],
     )
-    arrived: AwareDatetime | None = Field(None, description="With zone; or give waiting_minutes.")
+    arrived: AwareDatetime | None = Field(
+        None,
+        description="When the wait began, with zone: the arrival, or the end of the care before. "
+        "Or give waiting_minutes.",
+    )
     waiting_minutes: float | None = Field(None, ge=0, le=MAX_WAIT_MINUTES)
 
     @model_validator(mode="after")
@@ -89,7 +103,7 @@ class Options(Body):
 class SnapshotBody(Body):
     """A waiting room as it stands: what is free, and who waits.
 
-    The hour of day is read off ``time`` as written: give the hospital's own offset.
+    Hour and weekday are read off ``time`` as written: give the hospital's own offset.
     """
 
     time: AwareDatetime
@@ -118,6 +132,7 @@ class Assignment(Answer):
 
     patient: str
     class_: str = Field(alias="class", description="What the policy saw: stage, acuity, stay band.")
+    action: str = Field(description="The class, and the care option where it is not the first.")
     rank: int
     probability: float
     needs: dict[str, int] = Field(description="Units taken, by pool.")

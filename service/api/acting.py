@@ -94,6 +94,7 @@ def _describe(found: Recommendation) -> dict[str, Any]:
             {
                 "patient": one.patient_id,
                 "class": one.class_label,
+                "action": one.action_label,
                 "rank": one.rank,
                 "probability": one.probability,
                 "needs": one.needs,

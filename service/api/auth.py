@@ -20,8 +20,8 @@ from service.keys.ownership import require_job, require_policy
 from service.keys.quota import Account
 from service.keys.records import Caller, Scope
 
-# What FastAPI serves by itself: any key will do.
-DOCUMENT_PATHS = frozenset({"/openapi.json", "/docs", "/docs/oauth2-redirect"})
+# What FastAPI serves by itself; it is open (service.api.documentation).
+DOCUMENT_PATHS = frozenset({"/openapi.json"})
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,14 @@
-"""What a job may name: environments and scenarios."""
+"""What a job may name besides scenarios: environments."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from grpo.environments.hospital.scenario import list_scenarios, load_scenario
 from grpo.environments.registry import list_environments
 from service.api import views
 from service.api.auth import ANY_KEY
 from service.api.problems import document
-from service.api.schemas import EnvironmentList, ScenarioList
+from service.api.schemas import EnvironmentList
 
 router = APIRouter(tags=["catalogue"])
 
@@ -20,11 +19,3 @@ router = APIRouter(tags=["catalogue"])
 def get_environments() -> EnvironmentList:
     """Return the environments that a job may name; no other is ever imported."""
     return EnvironmentList(data=[views.view_environment(e) for e in list_environments()])
-
-
-@router.get("/scenarios", summary="List scenarios", dependencies=[ANY_KEY], responses=document())
-def get_scenarios() -> ScenarioList:
-    """Return the hospital scenarios: pools, acuities, classes, attributes for grouping."""
-    return ScenarioList(
-        data=[views.view_scenario(load_scenario(name)) for name in list_scenarios()]
-    )

@@ -177,32 +177,14 @@ ENVIRONMENTS: dict[str, Any] = {
         }
     ]
 }
-SCENARIOS: dict[str, Any] = {
-    "data": [
-        {
-            "name": "rural_hospital",
-            "title": "Rural hospital",
-            "description": "A small emergency department.",
-            "pools": {"ed_space": 5, "nurse_unit": 12},
-            "attributes": {"age_group": ["pediatric", "adult", "elderly"]},
-            "acuities": [
-                {
-                    "level": 1,
-                    "target_minutes": 0.0,
-                    "cost_per_hour": 50.0,
-                    "needs": {"ed_space": 1, "nurse_unit": 4},
-                }
-            ],
-            "predicted_stay_bands": ["short", "long"],
-            "visits_per_day": 25.0,
-        }
-    ]
-}
 SNAPSHOT: dict[str, Any] = {
     "time": "2026-11-22T14:05:00+01:00",
     "resources": [
-        {"pool": "ed_space", "capacity": 5, "free": 1},
+        {"pool": "ed_space", "capacity": 6, "free": 1},
         {"pool": "nurse_unit", "capacity": 12, "free": 3},
+        {"pool": "ward_bed", "capacity": 12, "free": 1},
+        {"pool": "swing_bed", "capacity": 4, "free": 4},
+        {"pool": "transfer_crew", "capacity": 2, "free": 2},
     ],
     "patients": [
         {
@@ -221,6 +203,13 @@ SNAPSHOT: dict[str, Any] = {
             "groups": {"age_group": "pediatric"},
             "waiting_minutes": 7.5,
         },
+        {
+            "id": "b07",
+            "stage": "ward",
+            "acuity": 3,
+            "waiting_minutes": 40.0,
+            "holds": {"ed_space": 1, "nurse_unit": 1},
+        },
     ],
     "options": {"max_assignments": 2},
 }
@@ -236,6 +225,7 @@ DECISION: dict[str, Any] = {
         {
             "patient": "c12",
             "class": "ed.2.long",
+            "action": "ed.2.long",
             "rank": 1,
             "probability": 0.81,
             "needs": {"ed_space": 1, "nurse_unit": 2},

@@ -33,6 +33,7 @@ from service.jobs import repository
 from service.jobs.resumption import resume_job
 from service.jobs.states import JobState
 from service.policies.repository import get_policy
+from service.scenarios.resolution import resolve_scenario
 
 router = APIRouter(tags=["jobs"])
 KEY_TEXT = "Repeat a submission safely: the same key gets the first one's answer for 24 hours."
@@ -75,6 +76,7 @@ def check_budget(config: TrainConfig, max_timesteps: int) -> None:
 def submit(
     config: Annotated[TrainConfig, Body(openapi_examples=examples.SUBMISSIONS)],
     parts: PartsDep,
+    caller: CallerDep,
     account: AccountDep,
     dry_run: Annotated[bool, Query(description="Check and estimate; store nothing.")] = False,
     idempotency_key: Annotated[
@@ -83,11 +85,13 @@ def submit(
     ] = None,
 ) -> Response:
     """Record a training job; it is durable and queued when this answers."""
-    check_config(config)
-    check_budget(config, parts.settings.max_timesteps)
+    whole = resolve_scenario(parts.database, config, caller)
+    check_config(whole)
+    check_budget(whole, parts.settings.max_timesteps)
     if dry_run:
-        return submitting.answer_rehearsal(parts, config)
-    return submitting.answer_submission(parts, config, account, idempotency_key)
+        return submitting.answer_rehearsal(parts, whole)
+    key = submitting.make_key(idempotency_key, account, config)
+    return submitting.answer_submission(parts, whole, account, key)
 
 
 @router.get(

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api import documentation
 from service.api.problems import render_problem
 from service.api.telemetry import Telemetry
 from service.errors import BodyTooLargeError, HostRefusedError, ServiceError, UnavailableError
@@ -23,7 +24,7 @@ from service.keys.ring import KeyRing
 from service.observability import bind_context, get_logger
 from service.settings import Settings
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+OPEN_PATHS = documentation.OPEN_PATHS | {"/healthz", "/readyz"}
 JOB_PATH = re.compile(r"/jobs/([0-9a-f-]{36})(?:/|$)")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 OWN_NAME = re.compile(r"(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]{1,5})?", re.IGNORECASE)

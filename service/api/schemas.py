@@ -221,36 +221,6 @@ class EnvironmentList(Answer):
     data: list[EnvironmentView]
 
 
-class AcuityView(Answer):
-    """One level of urgency."""
-
-    level: int
-    target_minutes: float | None
-    cost_per_hour: float
-    needs: dict[str, int]
-
-
-class ScenarioView(Answer):
-    """A hospital that a job may name, as the policy meets it."""
-
-    name: str
-    title: str
-    description: str
-    pools: dict[str, int] = Field(description="Capacity by pool.")
-    attributes: dict[str, list[str]] = Field(description="What groups can be made of, with values.")
-    acuities: list[AcuityView]
-    predicted_stay_bands: list[str] = Field(description="Empty where stays are not told apart.")
-    visits_per_day: float
-
-
-class ScenarioList(Answer):
-    """All scenarios that a job may name."""
-
-    model_config = ConfigDict(json_schema_extra={"example": examples.SCENARIOS})
-
-    data: list[ScenarioView]
-
-
 class Health(Answer):
     """The process answers."""
 

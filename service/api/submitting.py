@@ -18,8 +18,17 @@ MEDIA_TYPE = "application/json"
 log = get_logger()
 
 
+def make_key(text: str | None, account: Account, asked: TrainConfig) -> Key | None:
+    """Return the key of a submission, None where the client gave none.
+
+    A repetition is compared with the job as it was asked for: a job that names a stored scenario
+    stays the same when that scenario gets a new version.
+    """
+    return None if text is None else Key.of(account.owner or "", text, asked)
+
+
 def answer_submission(
-    parts: Parts, config: TrainConfig, account: Account, key: str | None
+    parts: Parts, config: TrainConfig, account: Account, key: Key | None
 ) -> Response:
     """Record a checked job and answer 202; with a key seen before, repeat the first answer.
 
@@ -27,15 +36,14 @@ def answer_submission(
         parts: of the running service.
         config: what to train.
         account: whose job it is; their Idempotency-Keys are apart from others'.
-        key: the client's Idempotency-Key, None where it gave none.
+        key: of the submission, None where the client gave no Idempotency-Key.
     """
     if key is None:
         job = submit_training_job(parts.database, parts.queue, config, account)
         job_id, answer, replayed = job.id, render(job), False
     else:
-        known = Key.of(account.owner or "", key, config)
         submitted = submit_training_job_once(
-            parts.database, parts.queue, config, known, render, account
+            parts.database, parts.queue, config, key, render, account
         )
         job_id, answer, replayed = submitted.job_id, submitted.answer, submitted.replayed
     with bind_context(job_id=job_id):

@@ -9,14 +9,10 @@ from datetime import datetime
 from uuid import UUID
 
 from grpo.config import TrainConfig
-from grpo.environments.hospital.compiled import BANDS
-from grpo.environments.hospital.scenario import Scenario
-from grpo.environments.hospital.scenario_model import Acuity
 from grpo.environments.registry import EnvironmentDescription
 from grpo.errors import InputError
 from service.api.following_schemas import AttemptLog, Estimate, JobEvent
 from service.api.schemas import (
-    AcuityView,
     Attempt,
     EnvironmentView,
     Iteration,
@@ -26,7 +22,6 @@ from service.api.schemas import (
     PolicySummary,
     PolicyUrls,
     Progress,
-    ScenarioView,
 )
 from service.jobs import records
 from service.jobs.estimates import Cost
@@ -159,34 +154,6 @@ def view_policy_detail(policy: repository.PolicyRecord) -> PolicyDetail:
 def view_environment(environment: EnvironmentDescription) -> EnvironmentView:
     """Show an environment."""
     return EnvironmentView(**asdict(environment))
-
-
-def view_scenario(scenario: Scenario) -> ScenarioView:
-    """Show a scenario's values; their sources stay in the scenario's file."""
-
-    def target(acuity: Acuity) -> float | None:
-        return None if acuity.target_minutes is None else acuity.target_minutes.value
-
-    return ScenarioView(
-        name=scenario.name,
-        title=scenario.title,
-        description=scenario.description,
-        pools={pool.name: pool.capacity.value for pool in scenario.pools},
-        attributes={a.name: list(a.values) for a in scenario.attributes},
-        acuities=[
-            AcuityView(
-                level=acuity.level,
-                target_minutes=None
-                if acuity.target_minutes is None
-                else acuity.target_minutes.value,
-                cost_per_hour=acuity.cost_per_hour.value,
-                needs=acuity.needs.value,
-            )
-            for acuity in scenario.acuities
-        ],
-        predicted_stay_bands=[] if scenario.stay_bands is None else list(BANDS),
-        visits_per_day=scenario.arrivals.visits_per_day.value,
-    )
 
 
 def write_cursor(cursor: records.Cursor | None) -> str | None:

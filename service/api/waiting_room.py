@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from grpo.environments.hospital.compiled import STAGE, CompiledScenario
+from grpo.environments.hospital.compiled import CompiledScenario
+from grpo.environments.hospital.scenario_checks import lowest_units, peak_units
 from grpo.environments.hospital.snapshot import (
     PatientFacts,
     Snapshot,
     WaitingPatient,
     find_class,
+    held_units,
 )
 from grpo.errors import InputError, Issue, shorten
 from service.api.act_bodies import MAX_WAIT_MINUTES, Patient, SnapshotBody
@@ -18,14 +20,14 @@ from service.errors import InvalidRequestError
 
 MAX_ISSUES = 50
 # Where the library's word for a field differs from the body's.
-FIELD_NAMES = {"stay_band": "predicted_stay_band", "attributes": "groups"}
+FIELD_NAMES = {"stay_band": "predicted_stay_band", "attributes": "groups", "held": "holds"}
 
 
 def to_snapshot(body: SnapshotBody, compiled: CompiledScenario, max_patients: int) -> Snapshot:
     """Check a decoded body against the scenario of the policy, and translate it.
 
-    The hour of day is that of ``time`` as written. Attributes that the policy may not see are
-    not looked at.
+    The hour of day and the weekday are those of ``time`` as written. Attributes that the policy
+    may not see are not looked at.
 
     Args:
         body: as decoded; its own fields are in range.
@@ -58,6 +60,7 @@ def to_snapshot(body: SnapshotBody, compiled: CompiledScenario, max_patients: in
         free=tuple(units[name].free for name in compiled.pool_names),
         capacity=tuple(units[name].capacity for name in compiled.pool_names),
         patients=tuple(patients),
+        day_of_week=body.time.weekday() if compiled.weekly else 0,
     )
 
 
@@ -68,16 +71,17 @@ def hour_of_day(time: datetime) -> float:
 
 def list_warnings(snapshot: Snapshot, compiled: CompiledScenario) -> list[str]:
     """Say where the request lies outside of what the policy was trained on."""
-    found = [
-        f"{name}: capacity {now}, but the policy was trained with {trained}"
-        for name, now, trained in zip(
-            compiled.pool_names, snapshot.capacity, compiled.capacity.tolist(), strict=True
-        )
-        if now != trained
-    ]
-    if len(snapshot.patients) > compiled.waiting_room:
+    least, most = lowest_units(compiled.scenario), peak_units(compiled.scenario)
+    found = []
+    for name, now in zip(compiled.pool_names, snapshot.capacity, strict=True):
+        if not least[name] <= now <= most[name]:
+            low, high = least[name], most[name]
+            trained = f"{low}" if low == high else f"{low} to {high}"
+            found.append(f"{name}: capacity {now}, but the policy was trained with {trained}")
+    waiting = sum(compiled.class_stage[p.class_index] == 0 for p in snapshot.patients)
+    if waiting > compiled.waiting_room:
         found.append(
-            f"{len(snapshot.patients)} patients wait, "
+            f"{waiting} patients wait, "
             f"but the policy was trained with at most {compiled.waiting_room}"
         )
     return found
@@ -109,19 +113,21 @@ def _translate(
     patient: Patient, pointer: str, now: datetime, compiled: CompiledScenario
 ) -> WaitingPatient:
     """Translate one patient; InputError names what is wrong below ``pointer``."""
-    if patient.stage != STAGE:
-        raise InputError.single(
-            f"{pointer}/stage", "the scenario has no such stage", given=patient.stage, allowed=STAGE
-        )
     wait_hours = _wait_hours(patient, pointer, now)
     facts = PatientFacts(
-        patient.id, patient.acuity, wait_hours, patient.predicted_stay_band, patient.groups
+        patient.id,
+        patient.acuity,
+        wait_hours,
+        patient.predicted_stay_band,
+        patient.groups,
+        patient.stage,
     )
     try:
         class_index = find_class(compiled, facts, pointer)
+        held = held_units(compiled, patient.holds, f"{pointer}/held") if patient.holds else ()
     except InputError as error:
         raise InputError([_rename(issue, pointer) for issue in error.issues]) from error
-    return WaitingPatient(patient.id, class_index, wait_hours)
+    return WaitingPatient(patient.id, class_index, wait_hours, held)
 
 
 def _wait_hours(patient: Patient, pointer: str, now: datetime) -> float:

@@ -63,8 +63,12 @@ def estimate_cost(database: Database, config: TrainConfig) -> Cost:
 
 
 def measure_speed(database: Database, config: TrainConfig) -> Speed:
-    """Return the median speed of the last jobs on the same environment, or the reference."""
-    name = name_environment(config.environment.model_dump(mode="json"))
+    """Return the median speed of the last jobs on the same environment, or the reference.
+
+    A scenario of a client's own is compared whole: its name may be another's for another hospital.
+    """
+    environment = config.environment.model_dump(mode="json")
+    name = name_environment(environment)
     recent = (
         select(JobRow.id, JobRow.attempt, JobRow.config)
         .where(JobRow.state == JobState.SUCCEEDED)
@@ -74,7 +78,7 @@ def measure_speed(database: Database, config: TrainConfig) -> Speed:
     found: list[tuple[float, float]] = []
     with database.reading() as session:
         for job_id, attempt, asked in session.execute(recent):
-            if name_environment(asked["environment"]) != name:
+            if identify(asked["environment"]) != identify(environment):
                 continue
             last = session.execute(
                 select(MetricRow.timesteps, MetricRow.seconds)
@@ -98,8 +102,13 @@ def measure_speed(database: Database, config: TrainConfig) -> Speed:
     return _summarise(found, name, config.environment.kind)
 
 
+def identify(environment: dict[str, Any]) -> Any:
+    """Return what tells environments apart, from plain data: a whole scenario, a name or an id."""
+    return environment.get("scenario") or environment["id"]
+
+
 def name_environment(environment: dict[str, Any]) -> str:
-    """Return the name under which jobs on the same environment are compared, from plain data."""
+    """Return the name by which people know an environment, from plain data."""
     scenario = environment.get("scenario")
     named = scenario["name"] if isinstance(scenario, dict) else scenario
     return str(named or environment["id"])

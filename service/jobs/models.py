@@ -46,9 +46,10 @@ class JobRow(Base):
     seconds_left: Mapped[float | None] = mapped_column(Float)
 
 
-# Lists run along the first two; the sweep looks at queued and at active jobs only, so the other two
-# hold only those and cost the same however many jobs are finished. Their conditions are literal,
-# and the sweep asks in the same words: a database uses a partial index only then.
+# Lists run along the indexes with a time: of all jobs or one owner's, in any state or one. The
+# sweep looks at queued and at active jobs only: its indexes hold only those, and cost the same
+# however many jobs are finished. Their conditions are literal, and the sweep asks in the same
+# words: a database uses a partial index only then.
 IS_QUEUED = text("jobs.state = 'queued'")
 IS_ACTIVE = text("jobs.state IN ('running', 'cancelling')")
 IS_UNFINISHED = text("jobs.state IN ('queued', 'running', 'cancelling')")
@@ -62,6 +63,8 @@ Index("ix_jobs_queued", JobRow.state, JobRow.rung_at, **_where)
 _where = {"sqlite_where": _ACTIVE, "postgresql_where": _ACTIVE}
 Index("ix_jobs_active", JobRow.state, JobRow.lease_until, **_where)
 Index("ix_jobs_owner_created_at_id", JobRow.owner, JobRow.created_at, JobRow.id)
+_columns = (JobRow.owner, JobRow.state, JobRow.created_at, JobRow.id)
+Index("ix_jobs_owner_state_created_at_id", *_columns)
 Index("ix_jobs_unfinished", JobRow.owner, sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED)
 
 

@@ -87,8 +87,11 @@ def make_waiting_room(num_patients: int, seed: int = 0) -> dict[str, Any]:
     return {
         "time": "2026-11-22T14:05:00+01:00",
         "resources": [
-            {"pool": "ed_space", "capacity": 5, "free": 2},
+            {"pool": "ed_space", "capacity": 6, "free": 2},
             {"pool": "nurse_unit", "capacity": 12, "free": 6},
+            {"pool": "ward_bed", "capacity": 12, "free": 1},
+            {"pool": "swing_bed", "capacity": 4, "free": 4},
+            {"pool": "transfer_crew", "capacity": 2, "free": 0},
         ],
         "patients": [
             {

@@ -209,7 +209,7 @@ REFUSED: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
         change("patients/2/predicted_stay_band", "medium"),
         "/patients/2/predicted_stay_band",
     ),
-    ("unknown stage", change("patients/2/stage", "ward"), "/patients/2/stage"),
+    ("unknown stage", change("patients/2/stage", "icu"), "/patients/2/stage"),
     ("unknown field", change("patients/2/name", "Ada"), "/patients/2/name"),
     ("free text as id", change("patients/2/id", "Ada Lovelace"), "/patients/2/id"),
     ("a patient twice", stranger, "/patients/3/id"),
@@ -218,8 +218,10 @@ REFUSED: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("unknown pool", change("resources/0/pool", "helipad"), "/resources/0/pool"),
     ("a pool twice", change("resources/1/pool", "ed_space"), "/resources/1/pool"),
     ("a pool missing", change("resources/1", KeyError), "/resources"),
-    ("more free than there is", change("resources/0/free", 6), "/resources/0/free"),
-    ("negative free", change("resources/0/free", -1), "/resources/0/free"),
+    ("more free than there is", change("resources/0/free", 7), "/resources/0/free"),
+    ("far too few free", change("resources/0/free", -100_001), "/resources/0/free"),
+    ("holds of no pool", change("patients/2/holds", {"helipad": 1}), "/patients/2/holds/helipad"),
+    ("negative holds", change("patients/2/holds", {"ed_space": -1}), "/patients/2/holds/ed_space"),
     ("half a bed", change("resources/0/free", 0.5), "/resources/0/free"),
     ("time without zone", change("time", "2026-11-22T14:05:00"), "/time"),
     ("time that is none", change("time", "yesterday"), "/time"),
@@ -245,6 +247,37 @@ def test_a_refused_fact_is_named(
     problem = response.json()
     assert problem["code"] == "invalid_request"
     assert pointer in [issue["pointer"] for issue in problem["errors"]], problem["errors"]
+
+
+def test_nobody_of_an_acuity_that_never_waits_there_is_refused_by_acuity(
+    api: httpx.Client, hospital: Stored
+) -> None:
+    room = make_waiting_room(1)
+    room["patients"][0] |= {"stage": "transfer", "acuity": 5}
+    (issue,) = act(api, hospital, room).json()["errors"]
+    assert issue["pointer"] == "/patients/0/acuity"
+    assert "transfer" in issue["message"]
+
+
+def test_a_patient_who_boards_waits_for_a_ward_without_a_stay_band(
+    api: httpx.Client, hospital: Stored
+) -> None:
+    """Two on the way to the ward and one to a crew; no space in the department is needed."""
+    boards = {"waiting_minutes": 30.0, "holds": {"ed_space": 1, "nurse_unit": 1}}
+    room = make_waiting_room(0)
+    room["resources"][0]["free"] = -1  # a shift has ended, and its patients are still there
+    room["patients"] = [
+        {"id": "w1", "stage": "ward", "acuity": 3} | boards,
+        {"id": "w2", "stage": "ward", "acuity": 2} | boards,
+        {"id": "t1", "stage": "transfer", "acuity": 1} | boards,
+    ]
+    answer = decision(api, hospital, room | {"options": {"choice": "most_likely"}})
+    fits = {entry["patient"]: entry["feasible"] for entry in answer["ranking"]}
+    assert fits == {"w1": True, "w2": True, "t1": False}  # no crew is free
+    for entry in answer["assignments"]:
+        assert entry["class"].startswith("ward.")
+        own = entry["action"] == entry["class"]
+        assert entry["needs"] == ({"ward_bed": 1} if own else {"swing_bed": 1})
 
 
 def test_all_mistakes_are_named_at_once(api: httpx.Client, hospital: Stored) -> None:

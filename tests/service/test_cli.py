@@ -264,7 +264,13 @@ def test_a_summary_by_hand() -> None:
         horizon_hours=1.0,
     )
     found = summarise(log, compiled)
-    assert found["outcomes"] == {"served": 1, "left": 1, "diverted": 1, "waiting": 0}
+    assert found["outcomes"] == {
+        "served": 1,
+        "left": 1,
+        "diverted": 1,
+        "waiting": 0,
+        "transferred": 0,
+    }
     # cost: 6 / 3 = 2. residuals: 4 - 2 * 2 = 0, 2 - 2 * 1 = 0: no spread.
     assert found["cost_per_patient"] == {"value": 2.0, "low": 2.0, "high": 2.0}
     # waits of those let in: (30 + 90) / 2 = 60; residuals -30 and 30: error sqrt(1800 / 2) / 1.

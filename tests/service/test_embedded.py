@@ -22,6 +22,7 @@ from service.client import GRPOClient
 from service.embedded import EmbeddedError, EmbeddedService, bind, lock_home
 from service.observability import configure_logging
 from service.settings import Settings
+from tests.workers.processes import children_of, is_alive
 
 GRPO = str(Path(sys.executable).with_name("grpo"))
 
@@ -66,20 +67,6 @@ def serving(home: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str]
                 assert process.wait(30) == 0
             assert process.stdout is not None
             process.stdout.close()
-
-
-def children_of(pid: int) -> set[int]:
-    text = Path(f"/proc/{pid}/task").iterdir()
-    return {
-        int(child)
-        for task in text
-        for child in (task / "children").read_text(encoding="ascii").split()
-    }
-
-
-def is_alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def eventually(condition: object, seconds: float = 20.0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,20 @@ def test_health_is_open(guarded: httpx.Client, path: str) -> None:
     assert guarded.get(path).status_code == 200
 
 
+def test_the_documentation_is_open_and_loads_nothing_from_elsewhere(guarded: httpx.Client) -> None:
+    page = guarded.get("/docs")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    addresses = re.findall(r"""(?:src|href)=["']([^"']+)|url: ["']([^"']+)""", page.text)
+    assert len(addresses) == 4  # script, style, icon, and the document
+    for address in (given or asked for given, asked in addresses):
+        assert ":" not in address
+        assert guarded.get(httpx.URL(str(page.url)).join(address)).status_code == 200
+    schemes = guarded.get("/openapi.json").json()["components"]["securitySchemes"]
+    assert [(s["type"], s["scheme"]) for s in schemes.values()] == [("http", "bearer")]
+    headers = {"Authorization": f"Bearer {KEY}"}
+    assert guarded.get("/docs/other.js", headers=headers).json()["code"] == "not_found"
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -39,8 +54,8 @@ def test_health_is_open(guarded: httpx.Client, path: str) -> None:
         ("POST", "/jobs"),
         ("GET", "/policy"),
         ("POST", "/policy/x/act"),
-        ("GET", "/openapi.json"),
-        ("GET", "/docs"),
+        ("GET", "/docs/"),
+        ("GET", "/docs/other.js"),
         ("GET", "/nowhere"),
         ("GET", "/healthz/"),
         ("GET", "//healthz"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ from service.jobs.leases import (
 )
 from service.jobs.outcomes import fail, finish_cancelled, record_metrics, succeed
 from service.jobs.queue import JobQueue
-from service.jobs.records import Claim, Job
+from service.jobs.records import Claim, Cursor, Job
 from service.jobs.repository import (
     count_jobs,
     get_job,
@@ -46,6 +47,7 @@ from service.jobs.repository import (
 from service.jobs.resumption import resume_job
 from service.jobs.states import TRANSITIONS, EndReason, EventKind, JobState, StatusReason
 from service.jobs.submission import submit_training_job
+from service.keys.records import OPERATOR, Caller
 from service.policies.models import PolicyRow
 from service.policies.repository import get_policy, get_policy_bytes, list_policies
 from service.settings import Settings
@@ -439,30 +441,43 @@ def test_a_running_job_is_never_rung_again(database: Database) -> None:
     assert take_unrung(database, EXPIRED, 10) == []
 
 
-def test_the_sweep_looks_neither_at_finished_jobs_nor_sorts_them(database: Database) -> None:
+def plans_of(database: Database, act: Callable[[], object], condition: str) -> list[str]:
+    """How the database would run each search among the jobs that ``act`` makes."""
     asked: list[tuple[str, Any]] = []
 
     def remember(*arguments: Any) -> None:
         asked.append((arguments[2], arguments[3]))
 
-    hold(database, submit(database), lease=EXPIRED)
-    submit(database)
     event.listen(database.engine, "before_cursor_execute", remember)
-    take_unrung(database, EXPIRED, 1)
-    recover_expired(database, 3)
+    act()
     event.remove(database.engine, "before_cursor_execute", remember)
-    searches = [(s, p) for s, p in asked if s.startswith("SELECT jobs") and "WHERE jobs.state" in s]
-    assert len(searches) == 4
+    searches = [(s, p) for s, p in asked if s.startswith("SELECT jobs") and condition in s]
+    plans = []
     with database.engine.connect() as connection:
         explain = "EXPLAIN QUERY PLAN"
         if database.engine.dialect.name == "postgresql":
             explain = "EXPLAIN"
             # It would read a table of two rows without any index.
-            connection.exec_driver_sql("SET enable_seqscan = off")
+            for habit in ("seqscan", "bitmapscan", "sort"):
+                connection.exec_driver_sql(f"SET enable_{habit} = off")
         for statement, parameters in searches:
             plan = connection.exec_driver_sql(f"{explain} {statement}", parameters)
-            steps = "\n".join(str(row) for row in plan)
-            assert any(f"ix_jobs_{jobs}" in steps for jobs in UNFINISHED), steps
+            plans.append("\n".join(str(row) for row in plan))
+    return plans
+
+
+def test_the_sweep_looks_neither_at_finished_jobs_nor_sorts_them(database: Database) -> None:
+    hold(database, submit(database), lease=EXPIRED)
+    submit(database)
+
+    def sweep() -> None:
+        take_unrung(database, EXPIRED, 1)
+        recover_expired(database, 3)
+
+    plans = plans_of(database, sweep, "WHERE jobs.state")
+    assert len(plans) == 4
+    for steps in plans:
+        assert any(f"ix_jobs_{jobs}" in steps for jobs in UNFINISHED), steps
 
 
 # Lists
@@ -477,6 +492,22 @@ def test_pages_hold_every_job_once_though_jobs_arrive_in_between(database: Datab
         page = list_jobs(database, 3, page.next)
         seen += [job.id for job in page.jobs]
     assert seen == old[::-1]
+
+
+@pytest.mark.parametrize("caller", [OPERATOR, Caller("somebody", frozenset())])
+@pytest.mark.parametrize("states", [None, [JobState.FAILED]])
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_list_runs_along_an_index_and_sorts_nothing(
+    database: Database, caller: Caller, states: list[JobState] | None, follows: bool
+) -> None:
+    last = submit(database)
+    after = Cursor(last.created, last.id) if follows else None
+    (steps,) = plans_of(
+        database, lambda: list_jobs(database, 10, after, states, caller), "ORDER BY jobs.created_at"
+    )
+    words = ["owner"] * (not caller.is_admin) + ["state"] * (states is not None)
+    assert f"ix_jobs_{'_'.join([*words, 'created_at_id'])}" in steps, steps
+    assert not re.search(r"Sort|TEMP B-TREE|Seq Scan on jobs|SCAN jobs$", steps), steps
 
 
 def test_a_list_can_be_narrowed_to_states(database: Database) -> None:

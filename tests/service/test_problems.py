@@ -16,7 +16,7 @@ from grpo.config import TrainConfig
 from grpo.environments.hospital.scenario import compile_scenario, load_scenario
 from grpo.environments.registry import check_config
 from grpo.errors import InputError, Issue
-from service.api import catalogue, examples, following, health, jobs, policies
+from service.api import catalogue, examples, following, health, jobs, policies, scenarios
 from service.api.act_bodies import OBSERVATION, SNAPSHOT
 from service.api.openapi import list_answers
 from service.api.problems import MEDIA_TYPE, render_problem
@@ -125,7 +125,10 @@ def test_openapi_lists_exactly_the_routes_of_the_service(openapi: dict[str, Any]
         "get /policy/{id}/model",
         "post /policy/{id}/act",
         "get /environments",
+        "post /scenarios",
         "get /scenarios",
+        "get /scenarios/{name}",
+        "get /schemas/scenario",
         "get /healthz",
         "get /readyz",
         "get /metrics",
@@ -147,6 +150,14 @@ def test_openapi_lists_exactly_the_routes_of_the_service(openapi: dict[str, Any]
         ("GET", "/jobs/unknown/stream", 404, "job_not_found"),
         ("GET", "/jobs/unknown/logs", 404, "job_not_found"),
         ("GET", "/policy/unknown/model", 404, "policy_not_found"),
+        ("GET", "/scenarios/unknown", 404, "scenario_not_found"),
+        ("GET", "/scenarios/%00", 404, "scenario_not_found"),
+        ("GET", "/scenarios/%ED%A0%80", 404, "scenario_not_found"),
+        ("GET", "/scenarios/unknown?owner=%00", 404, "scenario_not_found"),
+        ("GET", "/scenarios/rural_hospital?version=1", 404, "scenario_not_found"),
+        ("GET", "/scenarios/rural_hospital?version=0", 422, "invalid_request"),
+        ("GET", "/scenarios?after=nothing", 422, "invalid_request"),
+        ("GET", "/scenarios?limit=0", 422, "invalid_request"),
         ("GET", "/jobs?status=lost", 422, "invalid_request"),
         ("POST", "/jobs/unknown/cancel", 404, "job_not_found"),
         ("GET", "/policy/unknown", 404, "policy_not_found"),
@@ -192,7 +203,7 @@ def test_the_examples_are_valid_themselves(openapi: dict[str, Any]) -> None:
         check_config(TrainConfig.parse(body))
     compiled = compile_scenario(load_scenario("rural_hospital"))
     room = SNAPSHOT.validate_json(json.dumps(examples.SNAPSHOT))
-    assert len(to_snapshot(room, compiled, 10).patients) == 2
+    assert len(to_snapshot(room, compiled, 10).patients) == 3
     OBSERVATION.validate_json(json.dumps(examples.OBSERVATION))
     answers = list(list_answers())
     assert len(answers) >= 11
@@ -202,7 +213,8 @@ def test_the_examples_are_valid_themselves(openapi: dict[str, Any]) -> None:
 
 
 ENDPOINTS = [
-    Path(str(module.__file__)) for module in (catalogue, following, health, jobs, policies)
+    Path(str(module.__file__))
+    for module in (catalogue, following, health, jobs, policies, scenarios)
 ]
 
 

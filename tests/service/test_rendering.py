@@ -10,11 +10,13 @@ from rich.console import Console
 
 from grpo.fairness.assessment import assess_patients
 from grpo.fairness.report import FairnessReport
+from grpo.fairness.statements import format_interval
 from service.demo import SHOWN, WAITING_ROOM
 from service.rendering import (
     describe_decision,
     print_gaps,
     print_outcomes,
+    print_parity,
     print_ranking,
     print_report,
 )
@@ -81,6 +83,27 @@ def test_a_whole_report_prints_its_statements(report: FairnessReport) -> None:
     print_report(console, report, "rural_hospital")
     for statement in report.statements:
         assert statement.split(",")[0] in file.getvalue()
+
+
+def test_parity_and_inequality_of_the_arms_stand_side_by_side(report: FairnessReport) -> None:
+    console, file = make_console(200)
+    print_parity(console, {arm.label: arm for arm in report.arms})
+    lines = file.getvalue().splitlines()
+    treatment = next(p for p in report.policy.parity if (p.name, p.acuities) == ("treatment", ()))
+    row = next(line for line in lines if "care began, at equal acuity: difference" in line)
+    assert format_interval(treatment.difference) in row
+    assert report.policy.inequality is not None
+    gini = next(line for line in lines if "Gini" in line)
+    assert format_interval(report.policy.inequality.gini) in gini
+    assert len([line for line in lines if "seen within target" in line]) == 2
+
+
+def test_a_report_without_parity_prints_no_rows_of_it(report: FairnessReport) -> None:
+    console, file = make_console(200)
+    old = report.policy.model_copy(update={"parity": (), "inequality": None})
+    print_parity(console, {"policy": old})
+    assert "Gini" not in file.getvalue()
+    assert "acuity" not in file.getvalue()
 
 
 def test_a_decision_in_words() -> None:

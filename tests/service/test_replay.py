@@ -17,14 +17,16 @@ from service.api.example_scenario import SCENARIO
 from service.database import Database
 from tests.service.support import HOSPITAL_JOB, Stored, compile_job, store_policy
 
-MIDNIGHT = datetime(2026, 11, 22, tzinfo=UTC)
+MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 BANDS = ("short", "long")
 
 
 def to_body(snapshot: Snapshot, compiled: CompiledScenario) -> dict[str, Any]:
     """Write a simulator's state as a live request."""
     return {
-        "time": (MIDNIGHT + timedelta(hours=snapshot.hour_of_day)).isoformat(),
+        "time": (
+            MONDAY + timedelta(days=snapshot.day_of_week, hours=snapshot.hour_of_day)
+        ).isoformat(),
         "resources": [
             {"pool": name, "free": free, "capacity": capacity}
             for name, free, capacity in zip(
@@ -34,9 +36,11 @@ def to_body(snapshot: Snapshot, compiled: CompiledScenario) -> dict[str, Any]:
         "patients": [
             {
                 "id": patient.id,
+                "stage": compiled.stage_names[compiled.class_stage[patient.class_index]],
                 "acuity": int(compiled.class_acuity[patient.class_index]),
                 "predicted_stay_band": BANDS[compiled.class_band[patient.class_index]],
                 "waiting_minutes": 60 * patient.wait_hours,
+                "holds": dict(zip(compiled.pool_names, patient.held, strict=False)),
             }
             for patient in snapshot.patients
         ],
@@ -67,7 +71,7 @@ def test_replayed_states_get_the_simulators_actions(
             room = to_body(snapshot, compiled) | {"options": {"choice": "most_likely"}}
             answer = api.post(f"/policy/{stored.policy_id}/act", json=room).json()
             expected = recommend(policy, compiled, snapshot)
-            told = [compiled.class_labels.index(a["class"]) for a in answer["assignments"]]
+            told = [compiled.action_labels.index(a["action"]) for a in answer["assignments"]]
             if answer["hold"] is not None:
                 told.append(compiled.hold_action)
             assert tuple(told) == expected.actions
@@ -101,7 +105,7 @@ def test_a_policy_that_is_judged_by_drawing_is_served_by_drawing(
                 answer = api.post(f"/policy/{stored.policy_id}/act", json=body).json()
                 rng = np.random.default_rng(seed)
                 expected = recommend(policy, compiled, snapshot, rng=rng)
-                told = [compiled.class_labels.index(a["class"]) for a in answer["assignments"]]
+                told = [compiled.action_labels.index(a["action"]) for a in answer["assignments"]]
                 told += [compiled.hold_action] if answer["hold"] is not None else []
                 assert answer["choice"] == "drawn"
                 assert tuple(told) == expected.actions

@@ -336,7 +336,7 @@ def test_the_catalogue_names_what_a_job_may_name(api: httpx.Client) -> None:
     assert pole in by_id["CartPole-v1"]["options"]
     scenarios = {scenario["name"]: scenario for scenario in api.get("/scenarios").json()["data"]}
     assert set(scenarios) == set(list_scenarios())
-    assert scenarios["rural_hospital"]["pools"]["ed_space"] == 5
+    assert scenarios["rural_hospital"]["pools"]["ed_space"] == 6
     assert scenarios["rural_hospital"]["attributes"] == {
         "age_group": ["pediatric", "adult", "elderly"]
     }

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
+import socket
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
 import numpy as np
 from sqlalchemy import select
 
@@ -21,33 +21,19 @@ from grpo.models.serialization import digest_bytes, dump_policy
 from grpo.training.job import train_policy
 from service.broker import CeleryJobQueue
 from service.database import Database
-from service.jobs.models import CheckpointRow
+from service.jobs.models import CheckpointRow, JobRow
 from service.jobs.records import Job
 from service.jobs.repository import get_job, request_cancel
 from service.jobs.states import JobState
 from service.jobs.submission import submit_training_job
 from service.settings import Settings
+from tests.servers import LOOPBACK
 from tests.workers.invariants import check_sound
-from tests.workers.test_worker_process import WorkerProcess
+from tests.workers.processes import ApiProcess, WorkerProcess, wait_until
 
 PATIENCE_SECONDS = 300.0
-SUBMIT_AND_DIE = textwrap.dedent(
-    """
-    import os, signal, sys
-    from grpo.config import TrainConfig
-    from service.database import Database
-    from service.jobs.submission import submit_training_job
-    from service.settings import Settings
-
-    class Killer:
-        def ring(self, job_id):
-            print(job_id, flush=True)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    config = TrainConfig.model_validate_json(sys.argv[1])
-    submit_training_job(Database(Settings()), Killer(), config)
-    """
-)
+POSTS = 2
+"""Submissions on their way when the API is killed."""
 
 
 def make_job(seed: int = 1, *, segments: int = 3, **changes: Any) -> TrainConfig:
@@ -85,6 +71,9 @@ class Chaos:
         self.blows: Counter[str] = Counter()
         self._count = workers
         self.workers: list[WorkerProcess] = []
+        self._api: ApiProcess | None = None
+        self._unanswered: dict[str, TrainConfig] = {}
+        self._orphans: set[str] = set()
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -168,20 +157,64 @@ class Chaos:
         """Start another worker."""
         return self._stack.enter_context(WorkerProcess(self.settings))
 
-    def kill_submitter(self, config: TrainConfig) -> bool:
-        """Kill an API process between its commit and its bell."""
-        program = [sys.executable, "-c", SUBMIT_AND_DIE, config.model_dump_json()]
-        environment = os.environ | self.settings.to_environment()
-        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        self.jobs[done.stdout.strip()] = config
-        self.blows["submitter"] += 1
+    def kill_api(self, config: TrainConfig) -> bool:
+        """Kill the API between commit and bell, while clients wait; say whether it was there.
+
+        Its broker is a socket that takes the connection and never answers, so it stays in between
+        for seconds. The clients of the time before ask again with their keys, and learn which
+        jobs those were.
+        """
+        api = self.api()
+        self.check_repeated_posts()
+        known = set(self.jobs)
+        keys = [f"blow-{self.blows['api']}-{n}" for n in range(POSTS)]
+        with ThreadPoolExecutor(POSTS) as pool:
+            answers = [pool.submit(self._post, config, key) for key in keys]
+            wait_until(lambda: len(self._stored() - known) == POSTS)
+            time.sleep(self.rng.uniform(0.0, 0.2))
+            api.kill()
+            api.start()
+        new = self._stored() - known
+        self.jobs |= dict.fromkeys(new, config)
+        self._unanswered = dict.fromkeys(keys, config)
+        self._orphans = new
+        if any(answer.exception() is None for answer in answers):
+            return False  # too late: a bell was given up already
+        self.blows["api"] += 1
         return True
 
+    def api(self) -> ApiProcess:
+        """Return the API process; it starts when it is first asked for."""
+        if self._api is None:
+            deaf = self._stack.enter_context(socket.create_server((LOOPBACK, 0), backlog=512))
+            broker = f"redis://{LOOPBACK}:{deaf.getsockname()[1]}/0"
+            settings = self.settings.model_copy(update={"broker_url": broker})
+            self._api = self._stack.enter_context(ApiProcess(settings))
+        return self._api
+
+    def check_repeated_posts(self) -> None:
+        """Clients that got no answer repeat their requests and get the jobs that are there."""
+        found = set()
+        for key, config in self._unanswered.items():
+            answer = self._post(config, key)
+            assert (answer.status_code, answer.headers["Idempotent-Replayed"]) == (202, "true")
+            found.add(answer.json()["id"])
+        assert found == self._orphans
+        self._unanswered, self._orphans = {}, set()
+
+    def _post(self, config: TrainConfig, key: str) -> httpx.Response:
+        body, headers = config.model_dump(mode="json"), {"Idempotency-Key": key}
+        return self.api().client.post("/jobs", json=body, headers=headers)
+
+    def _stored(self) -> set[str]:
+        with self.database.reading() as session:
+            return set(session.scalars(select(JobRow.id)))
+
     def ring_nonsense(self) -> bool:
-        """Repeat bells of any jobs, finished ones too, and ring for one that never was."""
-        for _ in range(3):
-            self.queue.ring(self._pick(list(self.jobs)))
+        """Repeat bells in another order, also those of finished jobs, and one of no job at all."""
+        known = list(self.jobs)
+        for n in self.rng.permutation(len(known))[:4]:
+            self.queue.ring(known[n])
         self.queue.ring("no such job")
         self.blows["bells"] += 1
         return True

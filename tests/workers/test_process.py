@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings
+from tests.workers.processes import is_alive, wait_dead
 from workers.process import TAIL_BYTES, TrainingProcess, describe_exit, training_environment
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -26,22 +27,6 @@ def wait(process: TrainingProcess, timeout_seconds: float = 10.0) -> int:
     while (code := process.wait(0.1)) is None:
         assert time.monotonic() < deadline, "the process did not end"
     return code
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in {"Z", "X"}
-
-
-def wait_dead(pid: int, timeout_seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while is_alive(pid):
-        assert time.monotonic() < deadline, f"process {pid} lives on"
-        time.sleep(0.02)
 
 
 def test_a_process_that_prints_much_keeps_running_and_its_last_lines_stay() -> None:
@@ -68,6 +53,22 @@ def test_a_process_that_prints_much_keeps_running_and_its_last_lines_stay() -> N
             "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
             -9,
             "the training process was killed by SIGKILL",
+        ),
+        (
+            'print(\'{"event": "training_phase"}\', flush=True)\n'
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            -9,
+            "the training process was killed by SIGKILL",
+        ),
+        (
+            'print(\'{"event": "training_phase"}\', flush=True); import sys; sys.exit(7)',
+            7,
+            "the training process ended with exit code 7",
+        ),
+        (
+            "import ctypes, faulthandler; faulthandler.enable(); ctypes.string_at(0)",
+            -11,
+            "the training process was killed by SIGSEGV: Fatal Python error: Segmentation fault",
         ),
     ],
 )

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from service.database import Database, database_time
 from service.jobs.leases import claim, recover_expired
+from service.jobs.logs import list_logs
 from service.jobs.models import JobRow
 from service.jobs.records import Job
 from service.jobs.repository import get_job, list_events, new_id, request_cancel
@@ -83,17 +86,18 @@ def test_a_process_that_succeeds_ends_the_job(database: Database, supervise: Sup
     assert get_job(database, job.id).policy_id is not None
 
 
-def test_a_process_that_fails_ends_the_job_with_its_last_line(
+def test_a_process_that_fails_ends_the_job_with_its_error_and_the_rest_is_its_log(
     database: Database, supervise: Supervise
 ) -> None:
     job = submit(database)
     assert supervise(trainings.BROKEN).train(job.id) is JobState.FAILED
     over = get_job(database, job.id)
     assert over.status_reason is StatusReason.TRAINING_ERROR
-    first, _, rest = over.detail.partition("\n")
-    last = "RuntimeError: no such thing"
-    assert first == f"the training process ended with exit code 1: {last}"
-    assert rest.startswith("Traceback")
+    error = "RuntimeError: no such thing"
+    assert over.detail == f"the training process ended with exit code 1: {error}"
+    (log,) = list_logs(database, job.id)
+    assert log.text.startswith("Traceback")
+    assert log.text.rstrip().endswith(error)
 
 
 def test_a_process_that_leaves_without_an_end_fails_the_job(
@@ -101,7 +105,7 @@ def test_a_process_that_leaves_without_an_end_fails_the_job(
 ) -> None:
     job = submit(database)
     assert supervise(trainings.SILENT).train(job.id) is JobState.FAILED
-    assert get_job(database, job.id).detail == "the training process ended with exit code 0\n"
+    assert get_job(database, job.id).detail == "the training process ended with exit code 0"
 
 
 def test_a_killed_process_gives_the_job_a_second_attempt_that_succeeds(
@@ -145,7 +149,16 @@ def test_double_bells_and_unknown_jobs_start_nothing(
     assert len(get_job(database, job.id).attempts) == 1
 
 
-@pytest.mark.parametrize("code", [trainings.ENDLESS, trainings.STUBBORN])
+@pytest.mark.parametrize(
+    ("backend", "code"),
+    [
+        ("embedded", trainings.STUBBORN),  # it takes the whole grace period: once is enough
+        ("embedded", trainings.ENDLESS),
+        ("scaled", trainings.ENDLESS),
+    ],
+    indirect=["backend"],
+    ids=["stubborn", "embedded", "scaled"],
+)
 def test_cancelling_ends_a_running_job_within_ten_seconds(
     database: Database, supervise: Supervise, code: str
 ) -> None:
@@ -190,12 +203,12 @@ def test_the_lease_is_renewed_for_as_long_as_the_process_runs(
 ) -> None:
     settings = make_settings(tmp_path, heartbeat_seconds=0.1, lease_seconds=1.0)
     command = trainings.program(
-        "import time; time.sleep(2.5)\n" + textwrap.dedent(trainings.SUCCEED)
+        "import time; time.sleep(1.6)\n" + textwrap.dedent(trainings.SUCCEED)
     )
     supervisor = Supervisor(settings, database, RecordingQueue(), command)
     running = Training(supervisor, submit(database))
     running.wait_running()
-    for _ in range(20):
+    for _ in range(12):
         assert recover_expired(database, 3) == {}
         time.sleep(0.1)
     assert running.finish() is JobState.SUCCEEDED
@@ -217,6 +230,21 @@ def test_a_worker_that_lost_its_lease_kills_its_process_and_leaves_the_row_alone
     assert running.finish() is JobState.RUNNING
     assert list_events(database, job_id) == events
     assert rung(running.supervisor) == []
+
+
+def test_an_end_that_the_database_does_not_take_is_left_to_the_lease(
+    database: Database, supervise: Supervise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Job:
+        raise OperationalError("SELECT", None, Exception("no route to host"))
+
+    job, supervisor = submit(database), supervise(trainings.KILLED)
+    monkeypatch.setattr(training, "get_job", fail)
+    with capture_logs() as logs:
+        assert supervisor.train(job.id) is None
+    assert [log["event"] for log in logs][-1] == "training_left_to_its_lease"
+    assert supervisor.free_slots == 2
+    assert get_job(database, job.id).state is JobState.RUNNING
 
 
 def test_slots_are_counted(database: Database, supervise: Supervise) -> None:

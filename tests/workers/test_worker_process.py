@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -24,11 +21,9 @@ from service.jobs.submission import submit_training_job
 from service.policies.repository import get_policy, get_policy_bytes
 from service.settings import Settings
 from tests.service.job_records import CONFIG, make_settings, open_database, submit
-from tests.workers.test_process import is_alive, wait_dead
+from tests.workers.processes import PATIENCE_SECONDS, WorkerProcess, is_alive, wait_dead
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-PATIENCE_SECONDS = 60.0
 
 
 def with_budget(total_timesteps: int) -> TrainConfig:
@@ -37,38 +32,6 @@ def with_budget(total_timesteps: int) -> TrainConfig:
 
 LONGER = with_budget(12_000)  # long enough to be killed in the middle
 ENDLESS = with_budget(100_000_000)
-
-
-class WorkerProcess:
-    """``python -m workers`` on some settings; nothing of it survives the block."""
-
-    def __init__(self, settings: Settings) -> None:
-        environment = os.environ | settings.to_environment()
-        self.process = subprocess.Popen([sys.executable, "-m", "workers"], env=environment)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        trainings = self.trainings()
-        self.process.kill()
-        self.process.wait()
-        for pid in trainings:
-            wait_dead(pid)
-
-    def trainings(self) -> list[int]:
-        """Process ids of its children."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        if not tasks.exists():
-            return []
-        lists = [(task / "children").read_text(encoding="utf-8") for task in tasks.iterdir()]
-        return [int(pid) for pids in lists for pid in pids.split()]
-
-    def stop(self, number: signal.Signals, times: int = 1) -> int:
-        for _ in range(times):
-            self.process.send_signal(number)
-            time.sleep(0.2)
-        return self.process.wait(timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -185,15 +148,16 @@ def test_another_worker_finishes_the_job_of_a_killed_worker_after_its_lease(
     ("number", "times"), [(signal.SIGTERM, 1), (signal.SIGINT, 2)], ids=["SIGTERM", "Ctrl-C twice"]
 )
 def test_a_worker_that_is_told_to_stop_gives_its_job_back_and_leaves_nothing(
-    settings: Settings, database: Database, number: signal.Signals, times: int
+    settings: Settings, database: Database, tmp_path: Path, number: signal.Signals, times: int
 ) -> None:
-    queue = CeleryJobQueue(settings)
+    queue, log = CeleryJobQueue(settings), tmp_path / "worker.log"
     job = submit_training_job(database, queue, ENDLESS)
-    with WorkerProcess(settings) as worker:
+    with WorkerProcess(settings, errors=log) as worker:
         wait_for(database, job, has_trained)
         trainings = worker.trainings()
         assert worker.stop(number, times) == 0
         assert not any(is_alive(pid) for pid in trainings)
+    assert "Traceback" not in log.read_text(encoding="utf-8")
     waiting = get_job(database, job.id)
     assert waiting.state is JobState.QUEUED
     assert waiting.status_reason is StatusReason.WORKER_STOPPED

@@ -1,0 +1,1 @@
+"""Stored scenarios: hospitals that clients describe once and name in their jobs."""
