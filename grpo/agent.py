@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
-from grpo.config import PRESETS, Algorithm
+from grpo.config import Algorithm
 from grpo.errors import InputError, ModelError, ShapeError
 from grpo.models.parameters import NetworkShape, named_views, pack
 from grpo.models.policy import NORMALIZATION, Manifest, Policy
@@ -21,6 +21,10 @@ from grpo.training.scales import ReturnScale
 from grpo.training.update import make_learner
 
 LARGEST = float(np.finfo(np.float32).max)
+FACE_DEFAULTS: dict[str, Any] = {"group_target": "raw"}
+"""Else the fields' own: 16 x 128, not the 64 x 32 of jobs. Here budgets are episodes, and with many
+environments most of them are played before anything was learned."""
+
 FACE = {"learning_rate": "lr", "clip_coef": "eps_clip"}
 """Names of the fixed face for hyperparameters of ``Algorithm``."""
 
@@ -180,7 +184,7 @@ def make_algorithm(**fields: Any) -> Algorithm:
         InputError: a name is unknown or a value out of range; names the argument.
     """
     try:
-        return Algorithm.model_validate({**PRESETS["gymnasium"], **fields})
+        return Algorithm.model_validate({**FACE_DEFAULTS, **fields})
     except ValidationError as error:
         refused = InputError.from_validation(error)
         issues = []

@@ -6,7 +6,6 @@ validation, so that every ``TrainConfig`` is complete and a manifest records eac
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,25 +14,29 @@ from pydantic import (
     StrictBool,
     StringConstraints,
     Tag,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 
 from grpo.environments.hospital.scenario_model import Scenario
 from grpo.errors import SCENARIO_TAGS
 from grpo.grouping.specs import GroupSpec
+from grpo.hyperparameters import Algorithm, RuleName
 from grpo.schema import FrozenModel
 
 MAX_TIMESTEPS = 1_000_000_000
 MAX_SECONDS = 30 * 24 * 3600.0
-MAX_DECISIONS = 2**20
-"""Decisions of one iteration, all in memory: about 0.4 GiB in the urban hospital."""
-MAX_HIDDEN_WEIGHTS = 2**22
-"""Weights between hidden layers: 16 MiB in each of the about ten copies that a training keeps."""
 
-RuleName = Literal["fcfs", "strict_acuity", "apq", "c_mu", "gc_mu"]
-
+__all__ = [
+    "PRESETS",
+    "Algorithm",
+    "Budget",
+    "Environment",
+    "Evaluation",
+    "GymnasiumEnvironment",
+    "HospitalEnvironment",
+    "RuleName",
+    "TrainConfig",
+]
 
 BY_NAME, INLINE = SCENARIO_TAGS
 
@@ -45,7 +48,9 @@ def _scenario_tag(value: Any) -> str | None:
     return INLINE if isinstance(value, dict | Scenario) else None
 
 
-ScenarioName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+ScenarioName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}(@[1-9][0-9]{0,8})?$")
+]
 ScenarioChoice = Annotated[
     Annotated[ScenarioName, Tag(BY_NAME)] | Annotated[Scenario, Tag(INLINE)],
     Discriminator(
@@ -62,7 +67,8 @@ class HospitalEnvironment(FrozenModel):
     kind: Literal["hospital"] = "hospital"
     scenario: ScenarioChoice = Field(
         "rural_hospital",
-        description="Name of a scenario listed by GET /scenarios, or a whole scenario.",
+        description="Name of a scenario listed by GET /scenarios (one of your own also as "
+        "name@version), or a whole scenario.",
     )
     group_aware: StrictBool = Field(
         False,
@@ -96,91 +102,6 @@ class GymnasiumEnvironment(FrozenModel):
 
 
 Environment = Annotated[HospitalEnvironment | GymnasiumEnvironment, Field(discriminator="kind")]
-
-
-class Algorithm(FrozenModel):
-    """Objective and hyperparameters of GRPO; names follow PPO's literature."""
-
-    method: Literal["softmin", "mean"] = "softmin"
-    group_robustness_weight: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        validate_default=True,
-        description="w in (1 - w) * mean + w * worst group; 0 is plain PPO.",
-    )
-    group_target: Literal["standardised", "raw"] = Field(
-        "standardised",
-        description="Per patient at the pooled acuity mix, or per patient as they come. "
-        "Read where groups are patients.",
-    )
-    temperature: float = Field(
-        0.02, gt=0, le=10, description="tau of the soft minimum, in units of S."
-    )
-    learning_rate: float = Field(1e-3, gt=0, le=1)
-    anneal_learning_rate: StrictBool = True
-    gamma: float = Field(
-        0.99, ge=0, le=1, description="Discount per step; hospitals use half_life_hours."
-    )
-    gae_lambda: float = Field(
-        0.95, ge=0, le=1, description="Trace per step; hospitals use trace_hours."
-    )
-    trace_hours: float = Field(12.0, gt=0, le=1000)
-    clip_coef: float = Field(0.2, gt=0, le=1)
-    vf_coef: float = Field(0.5, ge=0, le=100)
-    ent_coef: float = Field(0.01, ge=0, le=10)
-    max_grad_norm: float = Field(0.5, gt=0, le=1000)
-    target_kl: float | None = Field(0.02, gt=0, le=10)
-    num_envs: int = Field(16, ge=1, le=16_384)
-    num_steps: int = Field(
-        128,
-        ge=2,
-        le=8_192,
-        validate_default=True,
-        description=f"num_envs * num_steps is at most {MAX_DECISIONS}.",
-    )
-    minibatch_size: int = Field(256, ge=2, le=MAX_DECISIONS, validate_default=True)
-    update_epochs: int = Field(4, ge=1, le=100)
-    hidden_sizes: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
-        (64, 64), min_length=1, max_length=4
-    )
-    start_rule: RuleName | None = Field(
-        None, description="Dispatch rule whose index the policy starts from (hospital only)."
-    )
-
-    @field_validator("group_robustness_weight")
-    @classmethod
-    def _fits_method(cls, weight: float, info: ValidationInfo) -> float:
-        if info.data.get("method") == "mean" and weight != 0:
-            raise ValueError(
-                "method 'mean' takes no group_robustness_weight: give 0, or method 'softmin'"
-            )
-        return weight
-
-    @field_validator("num_steps")
-    @classmethod
-    def _fits_memory(cls, num_steps: int, info: ValidationInfo) -> int:
-        if (decisions := info.data.get("num_envs", 0) * num_steps) > MAX_DECISIONS:
-            raise ValueError(f"num_envs * num_steps = {decisions} exceeds {MAX_DECISIONS}")
-        return num_steps
-
-    @field_validator("minibatch_size")
-    @classmethod
-    def _fits_iteration(cls, minibatch_size: int, info: ValidationInfo) -> int:
-        num_envs, num_steps = info.data.get("num_envs"), info.data.get("num_steps")
-        if num_envs and num_steps and minibatch_size > num_envs * num_steps:
-            raise ValueError(
-                f"minibatch_size {minibatch_size} exceeds num_envs * num_steps = "
-                f"{num_envs * num_steps}"
-            )
-        return minibatch_size
-
-    @field_validator("hidden_sizes")
-    @classmethod
-    def _few_weights(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        if (weights := sum(a * b for a, b in pairwise(sizes))) > MAX_HIDDEN_WEIGHTS:
-            raise ValueError(f"{weights} weights between layers exceed {MAX_HIDDEN_WEIGHTS}")
-        return sizes
 
 
 class Budget(FrozenModel):
@@ -217,7 +138,12 @@ class Evaluation(FrozenModel):
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "gymnasium": {"group_target": "raw"},
+    "gymnasium": {
+        "group_target": "raw",
+        "num_envs": 64,
+        "num_steps": 32,
+        "minibatch_size": 512,
+    },
     "hospital": {
         "num_envs": 256,
         "num_steps": 128,

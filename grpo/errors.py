@@ -91,8 +91,15 @@ class InputError(GRPOError, ValueError):
 SCENARIO_TAGS = ("scenario by name", "scenario inline")
 ENVIRONMENT_TAGS = frozenset({"hospital", "gymnasium"})
 GROUP_TAGS = frozenset({"attribute", "threshold", "norm", "variant", "product"})
-LAW_TAGS = frozenset({"exponential", "lognormal", "lognormal_of_logs", "constant"})
-LAW_FIELDS = frozenset({"treatment", "patience", "stay"})
+LAW_TAGS = frozenset(
+    {"exponential", "lognormal", "lognormal_of_logs", "gamma", "weibull", "constant", "empirical"}
+)
+LAW_FIELDS = frozenset({"treatment", "patience", "stay", "turnaround"})
+
+RULE_TAGS = frozenset(
+    "random longest_queue fcfs strict_acuity apq c_mu c_mu_theta gc_mu earliest_target "
+    "cost_lottery worst_group_first reservation head_start tuned_index".split()
+)
 
 
 def drop_tags(location: Sequence[str | int]) -> list[str | int]:
@@ -108,13 +115,26 @@ def drop_tags(location: Sequence[str | int]) -> list[str | int]:
 def locate(entry: Mapping[str, Any]) -> tuple[list[str | int], Any]:
     """Return the field that one of pydantic's entries is about, and what was given for it.
 
-    Pydantic blames a union for a wrong tag; the field that holds the tag is to blame.
+    Pydantic blames a union for a wrong tag; the field that holds the tag is to blame. A rule of
+    several fields blames the model they are in; ``grpo.schema.field_error`` says which of them.
     """
     location, given, about = drop_tags(entry["loc"]), entry.get("input"), entry.get("ctx", {})
+    if entry["type"] == "field":
+        return [*location, *about["field"]], _dig(given, about["field"])
     if entry["type"] in ("union_tag_invalid", "union_tag_not_found") and isinstance(given, dict):
         field = str(about["discriminator"]).strip("'")
         return [*location, field], given.get(field)
     return location, given
+
+
+def _dig(given: Any, location: Iterable[str | int]) -> Any:
+    """Return what stands at a place in plain data, None where there is nothing."""
+    for part in location:
+        try:
+            given = given[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return given
 
 
 def _is_tag(part: str | int, before: Sequence[str | int]) -> bool:
@@ -125,6 +145,7 @@ def _is_tag(part: str | int, before: Sequence[str | int]) -> bool:
         or (part in ENVIRONMENT_TAGS and last == "environment")
         or (part in GROUP_TAGS and (last == "grouping" or (earlier == "of" and last != "of")))
         or (part in LAW_TAGS and last == "value" and earlier in LAW_FIELDS)
+        or (part in RULE_TAGS and last in {"rule", "base"})
     )
 
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from grpo.errors import InputError
 
 EXACT_TYPES = frozenset({"int", "float", "bool"})
 KEPT = frozenset({"default", "metadata"})  # of a schema, not schemas themselves
+
+
+def field_error(message: str, *location: str | int) -> PydanticCustomError:
+    """Build the error of a rule that concerns several fields, to blame one of them.
+
+    To be raised in a validator of a whole model: the pointer that a user reads is the model's own
+    place followed by ``location``, e.g. ``("acuities", 0, "needs", "value", "nurse")``.
+    """
+    return PydanticCustomError("field", "{message}", {"message": message, "field": location})
 
 
 def _make_exact(schema: Any) -> Any:

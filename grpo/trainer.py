@@ -18,7 +18,7 @@ from grpo.errors import InputError
 from grpo.grouping.labels import FunctionLabels, GroupFunction, Labeller, MagnitudeLabels
 from grpo.seeding import derive_seed
 from grpo.training.loop import TrainingLoop
-from grpo.training.method import effective_method
+from grpo.training.objective import make_objective
 from grpo.training.observer import IterationMetrics
 
 MAX_EVALUATION_STEPS = 100_000
@@ -26,7 +26,7 @@ MAX_EVALUATION_STEPS = 100_000
 
 @dataclass
 class TrainingHistory:
-    """What a training did: plain lists, the first two by episode, the others by iteration.
+    """What a training did: lists, the first two by episode, the others by iteration.
 
     Also readable like a dictionary: ``history["episode_rewards"]``.
 
@@ -38,6 +38,8 @@ class TrainingHistory:
         eval_rewards: mean return of greedy evaluation episodes after the iteration.
         group_returns: label -> performance of the groups seen so far.
         group_weights: label -> weight q of the group in the robust part; sums to 1.
+        unmet_floors: label -> how far the last performance stays below its floor (method
+            ``floor``); empty where all are met.
     """
 
     episode_rewards: list[float] = field(default_factory=list)
@@ -47,13 +49,13 @@ class TrainingHistory:
     eval_rewards: list[float] = field(default_factory=list)
     group_returns: list[dict[str, float]] = field(default_factory=list)
     group_weights: list[dict[str, float]] = field(default_factory=list)
+    unmet_floors: dict[str, float] = field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> list[Any]:
+    def __getitem__(self, name: str) -> Any:
         """Return a series by name."""
-        series: list[Any] = getattr(self, name)
-        return series
+        return getattr(self, name)
 
-    def to_dict(self) -> dict[str, list[Any]]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return asdict(self)
 
@@ -99,6 +101,13 @@ class GRPOTrainer:
         if group_when not in ("step", "reset"):
             raise InputError.single(
                 "/group_when", "unknown", given=group_when, allowed="step, reset"
+            )
+        if agent.algorithm.group_baseline != "raw":
+            raise InputError.single(
+                "/agent/group_baseline",
+                "specialists need groups that are declared: train_policy has them",
+                given=agent.algorithm.group_baseline,
+                allowed="raw",
             )
         self.agent = agent
         self._make = environment_maker(env_name)
@@ -158,15 +167,18 @@ class GRPOTrainer:
             agent.algorithm,
             agent.brain,
             seed=seed,
-            method=effective_method(agent.algorithm, None),
+            objective=make_objective(agent.algorithm, None),
             state_groups=self._state_groups,
         )
-        history, episodes = TrainingHistory(), loop.tracker.episodes
-        while len(episodes) < num_episodes:
-            metrics = loop.run_iteration(len(episodes) / num_episodes)
+        history, tracker = TrainingHistory(), loop.tracker
+        while tracker.num_episodes < num_episodes:
+            metrics = loop.run_iteration(tracker.num_episodes / num_episodes)
             history.add(metrics, self._evaluate(seed))
-        history.episode_rewards = [episode.reward for episode in episodes[:num_episodes]]
-        history.episode_lengths = [episode.length for episode in episodes[:num_episodes]]
+        rewards = np.concatenate([part.rewards for part in tracker.finished])
+        lengths = np.concatenate([part.lengths for part in tracker.finished])
+        history.episode_rewards = rewards[:num_episodes].tolist()
+        history.episode_lengths = lengths[:num_episodes].tolist()
+        history.unmet_floors = loop.weigher.objective.find_unmet(history.group_returns[-1])
         agent.timesteps += loop.timesteps
         return history
 

@@ -22,7 +22,9 @@ from grpo.environments.hospital.scenario import (
 )
 from grpo.errors import InputError, Issue
 from grpo.grouping.heads import build_heads
-from grpo.grouping.specs import AttributeGroups, locate_leaves, merge_attributes
+from grpo.grouping.labels import make_labeller
+from grpo.grouping.specs import AttributeGroups, find_when, locate_leaves, merge_attributes
+from grpo.hyperparameters import OTHERS
 
 __all__ = [
     "EnvironmentDescription",
@@ -77,8 +79,8 @@ def check_config(config: TrainConfig) -> None:
     Raises:
         InputError: for an unknown scenario or environment, a scenario that is too large, a group
             spec of the wrong kind, an attribute, feature or option that does not exist, a group
-            that nobody belongs to, or a start rule where there is nothing to dispatch. Each names
-            its field.
+            that nobody belongs to, a start rule where there is nothing to dispatch, a floor for
+            no group, or specialists of state groups. Each names its field.
     """
     environment = config.environment
     if isinstance(environment, HospitalEnvironment):
@@ -116,7 +118,7 @@ def _check_patient_groups(config: TrainConfig, compiled: CompiledScenario) -> No
     if attributes is None:
         return
     try:
-        build_heads(
+        heads = build_heads(
             compiled,
             attributes,
             config.algorithm.group_target,
@@ -127,6 +129,19 @@ def _check_patient_groups(config: TrainConfig, compiled: CompiledScenario) -> No
             raise
         moved = [Issue("/grouping/of", i.message, i.given, i.allowed) for i in error.issues]
         raise InputError(moved) from error
+    _check_floors(config, heads.labels)
+
+
+def _check_floors(config: TrainConfig, labels: tuple[str, ...]) -> None:
+    """Refuse a floor for a group that does not exist."""
+    for label in config.algorithm.floors or {}:
+        if label != OTHERS and label not in labels:
+            raise InputError.single(
+                f"/algorithm/floors/{label}",
+                "no group has this label",
+                given=label,
+                allowed=", ".join([*labels, OTHERS]),
+            )
 
 
 def _check_scenario(config: TrainConfig, environment: HospitalEnvironment) -> None:
@@ -161,7 +176,7 @@ def _check_size(config: TrainConfig, compiled: CompiledScenario) -> None:
             allowed=f"at most {MAX_CLASSES}",
         )
     copies = max(config.algorithm.num_envs, config.evaluation.episodes)
-    places = compiled.waiting_room + compiled.max_in_care
+    places = compiled.num_slots
     if copies * places > MAX_SLOTS:
         raise InputError.single(
             "/environment/scenario",
@@ -200,6 +215,14 @@ def _check_duration(config: TrainConfig, compiled: CompiledScenario) -> None:
 
 def _check_gymnasium(config: TrainConfig, environment: GymnasiumEnvironment) -> None:
     check_foreign_groups(config, find_gymnasium(environment.id))
+    _check_floors(config, make_labeller(config.grouping).names)
+    if config.algorithm.group_baseline != "raw" and find_when(config.grouping) == "step":
+        raise InputError.single(
+            "/algorithm/group_baseline",
+            "a group of states has no return of its own that a specialist could be trained for",
+            given=config.algorithm.group_baseline,
+            allowed="raw, or groups with when: reset",
+        )
     if config.algorithm.start_rule is not None:
         raise InputError.single(
             "/algorithm/start_rule",

@@ -68,12 +68,16 @@ class Manifest(FrozenModel):
             training of one that is not.
         scale: S, the unit of the temperature.
         merged_acuities: acuities that were standardised as one cell.
+        baseline_references: by label, what a normalised performance is 0 at; else empty.
+        baseline_specialists: by label, what each group's specialist reached; empty where
+            performance is raw.
+        unmet_floors: by label, how far the served policy stays below its floor on validation.
         validation: all candidates that were compared.
         library_version: version of grpo that trained it.
     """
 
     schema_version: Literal[1] = 1
-    kind: Literal["hospital", "gymnasium", "agent"]
+    kind: Literal["hospital", "gymnasium", "tabular", "agent"]
     config: dict[str, Any]
     observation_size: int = Field(ge=1, le=1_000_000)
     num_actions: int = Field(ge=1, le=100_000)
@@ -90,6 +94,9 @@ class Manifest(FrozenModel):
     reproducible: bool = True
     scale: float = 1.0
     merged_acuities: tuple[tuple[int, ...], ...] = ()
+    baseline_references: dict[str, float] = Field(default_factory=dict)
+    baseline_specialists: dict[str, float] = Field(default_factory=dict)
+    unmet_floors: dict[str, float] = Field(default_factory=dict)
     validation: tuple[ValidationScore, ...] = ()
     library_version: str = ""
 

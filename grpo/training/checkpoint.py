@@ -25,7 +25,7 @@ from grpo.training.gate import Candidate
 
 MAX_BYTES = 16 * 2**20
 MAX_UNPACKED_BYTES = 2**30
-FORMAT = 1
+FORMAT = 2
 HEADER_KEY = "checkpoint"
 COMPRESSION = 1
 """zlib's fastest level: most of a hospital's state is empty slots."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -15,6 +16,7 @@ from grpo.environments.hospital.simulate import Chooser, Outcome, PatientLog, si
 from grpo.errors import InputError
 from grpo.fairness.assessment import assess_episodes, assess_patients
 from grpo.fairness.by_group import Patients
+from grpo.fairness.intersections import Cells, make_cells
 from grpo.fairness.intervals import CONFIDENCE
 from grpo.fairness.report import ArmName, FairnessReport, MetricName, Provenance
 from grpo.grouping.heads import Heads, build_heads
@@ -58,6 +60,8 @@ def _make_provenance(config: TrainConfig, policy: Policy, environment: str) -> P
         group_by=config.grouping.model_dump(mode="json"),
         group_target=config.algorithm.group_target,
         group_robustness_weight=config.algorithm.group_robustness_weight,
+        method=config.algorithm.method,
+        group_baseline=config.algorithm.group_baseline,
         judged_by=judged_by,
         training_seed=config.seed,
         evaluation_seed=config.evaluation.seed,
@@ -162,7 +166,9 @@ def patients_of(log: PatientLog, compiled: CompiledScenario, heads: Heads) -> Pa
         cell_of_type, weights=compiled.type_rates, minlength=len(heads.merged_acuities)
     )
     diverted = log.outcome == Outcome.DIVERTED
-    return Patients(
+    cells = _cross_attributes(log, compiled)
+    acuity = compiled.type_acuity[log.type]
+    patients = Patients(
         episodes=log.episodes,
         group_labels=heads.labels,
         mix=expected / expected.sum(),
@@ -172,7 +178,33 @@ def patients_of(log: PatientLog, compiled: CompiledScenario, heads: Heads) -> Pa
         cost=log.cost,
         wait_hours=np.where(diverted, 0.0, log.wait_hours),
         target_hours=compiled.target_hours[log.type],
-        seen=log.outcome == Outcome.SERVED,
+        seen=np.isin(log.outcome, (Outcome.SERVED, Outcome.TRANSFERRED)),
         left=log.outcome == Outcome.LEFT,
         diverted=diverted,
+        arrival_hours=log.arrival_hours,
+        acuity=acuity,
+        subgroup=None if cells is None else cells.cell,
+        subgroup_labels=() if cells is None else cells.labels,
+        unjudged=() if cells is None else (*cells.merged, *cells.withheld),
     )
+    if log.courses is None:
+        return patients
+    scenario, courses = compiled.scenario, log.courses
+    return replace(
+        patients,
+        # Nobody is triaged who is turned away.
+        recorded_acuity=None
+        if scenario.triage_error is None
+        else np.where(diverted, acuity, courses.recorded_acuity),
+        boarding_hours=courses.boarding_hours if scenario.stages else None,
+        expected_deaths=None if scenario.harm is None else courses.harm,
+    )
+
+
+def _cross_attributes(log: PatientLog, compiled: CompiledScenario) -> Cells | None:
+    """Cross the scenario's protected attributes; None where it declares fewer than two."""
+    protected = [a.name for a in compiled.scenario.attributes if a.protected]
+    if len(protected) < 2:
+        return None
+    values, labels = compiled.attribute_values, compiled.attribute_labels
+    return make_cells({name: (values[name][log.type], labels[name]) for name in protected})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grpo.models.policy import Policy, Sharpness, ValidationScore, with_serving
-from grpo.objectives.group_weights import robust_objective
+from grpo.training.objective import Objective
 from grpo.training.problems import Judgement, Problem
 
 SHARPNESSES: tuple[Sharpness, ...] = (1.0, 2.0, 4.0, "greedy")
@@ -25,18 +25,19 @@ class Candidate:
 def choose_policy(
     problem: Problem,
     candidates: Sequence[Candidate],
-    weight: float,
+    objective: Objective,
     check: Callable[[], None],
 ) -> Policy:
     """Return the candidate with the largest F on validation, its manifest holding all scores.
 
-    Every checkpoint is judged at sharpness 1, 2, 4 and greedy. The starting rule is judged first
-    and wins ties, so what is served is never worse on validation than where training started.
+    Every checkpoint is judged at sharpness 1 (drawn as trained, which a random optimum needs), 2,
+    4 and greedy. The starting rule is judged first and wins ties, so what is served is never worse
+    on validation than where training started. Floors that the choice does not meet are recorded.
 
     Args:
         problem: judges on the job's validation seeds.
         candidates: checkpoints, at least one.
-        weight: w of F.
+        objective: F, as it was trained for.
         check: called before each judgement; may raise to stop.
     """
     versions: list[tuple[str, Policy]] = []
@@ -52,15 +53,16 @@ def choose_policy(
     for _, policy in versions:
         check()
         judgements.append(problem.judge(policy))
-    scores = score_versions(versions, judgements, weight)
+    scores = score_versions(versions, judgements, objective)
     best = int(np.argmax([score.objective for score in scores]))
-    return with_serving(versions[best][1], validation=scores)
+    unmet = objective.find_unmet(scores[best].group_returns)
+    return with_serving(versions[best][1], validation=scores, unmet_floors=unmet)
 
 
 def score_versions(
-    versions: Sequence[tuple[str, Policy]], judgements: Sequence[Judgement], weight: float
+    versions: Sequence[tuple[str, Policy]], judgements: Sequence[Judgement], objective: Objective
 ) -> tuple[ValidationScore, ...]:
-    """Score versions of a policy by F, its minimum over the groups that every version met.
+    """Score versions of a policy by F, over the groups that every version met.
 
     Groups of states may be met by some versions only. A minimum over each version's own groups
     would favour whoever never met the worst one, and there is no return to compare him by there.
@@ -69,19 +71,16 @@ def score_versions(
     Args:
         versions: name and policy of each.
         judgements: of each, in the same order.
-        weight: w of F.
+        objective: F.
     """
     common = set.intersection(*(set(judged.group_returns) for judged in judgements))
     return tuple(
         ValidationScore(
             candidate=name,
             sharpness=policy.sharpness,
-            objective=robust_objective(
+            objective=objective.value(
                 judged.mean_return,
-                np.array(
-                    [value for label, value in judged.group_returns.items() if label in common]
-                ),
-                weight,
+                {label: value for label, value in judged.group_returns.items() if label in common},
             ),
             mean_return=judged.mean_return,
             group_returns=judged.group_returns,

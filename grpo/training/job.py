@@ -6,21 +6,19 @@ import math
 import os
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from grpo.config import TrainConfig
 from grpo.environments.registry import check_config
 from grpo.errors import CheckpointError
 from grpo.fairness.report import FairnessReport
-from grpo.models.parameters import Float32, NetworkShape, named_views
-from grpo.models.policy import NORMALIZATION, Manifest, Policy
-from grpo.training.brain import Brain
+from grpo.models.parameters import Float32
+from grpo.models.policy import Policy
 from grpo.training.checkpoint import Checkpoint, CheckpointSink, dump_checkpoint, load_checkpoint
 from grpo.training.evaluation import evaluate_policy
 from grpo.training.gate import Candidate, choose_policy
 from grpo.training.loop import TrainingLoop
 from grpo.training.loop_state import can_be_saved, restore_loop, save_loop
-from grpo.training.method import effective_method
+from grpo.training.objective import make_objective
 from grpo.training.observer import (
     IterationMetrics,
     Observer,
@@ -30,6 +28,8 @@ from grpo.training.observer import (
     TrainingStopped,
 )
 from grpo.training.problems import Problem, make_problem
+from grpo.training.setup import count_iterations, make_loop, make_policy
+from grpo.training.specialists import measure_baseline, restore_baseline, save_baseline
 
 __all__ = [
     "IterationMetrics",
@@ -39,15 +39,14 @@ __all__ = [
     "TrainingDiverged",
     "TrainingResult",
     "TrainingStopped",
+    "count_iterations",
+    "make_loop",
     "train_policy",
 ]
 
 
 KEPT_AT = (0.75,)
 """Shares of training at which the averaged actor is kept for validation, besides its end."""
-
-CRITIC_WARMUP = 2
-"""Iterations in which only the critic learns, where the policy starts from a rule."""
 
 MOST_THREADS = 2
 
@@ -96,16 +95,22 @@ def train_policy(
     check_config(config)
     observer.on_phase("compiling")
     problem = make_problem(config)
-    loop = make_loop(config, problem, num_threads or count_threads())
+    resumed = None if resume_from is None else load_checkpoint(config, resume_from)
+    observer.on_phase("training")
+    threads = num_threads or count_threads()
+    if resumed is None:
+        baseline = measure_baseline(config, problem, threads, lambda: _check(observer))
+    else:
+        baseline = restore_baseline(config, problem, resumed.tensors)
+    objective = make_objective(config.algorithm, problem.num_groups, baseline=baseline)
+    loop = make_loop(config, problem, threads, objective=objective)
     run = _Run(config, problem, loop, observer, checkpoints)
-    if resume_from is not None:
-        run.resume(resume_from)
+    if resumed is not None:
+        run.resume(resumed)
     try:
-        observer.on_phase("training")
         run.train()
         observer.on_phase("validating")
-        weight = effective_method(config.algorithm, problem.num_groups).weight
-        policy = choose_policy(problem, run.make_candidates(), weight, run.check)
+        policy = choose_policy(problem, run.make_candidates(), objective, run.check)
         observer.on_phase("evaluating")
         run.check()
     except TrainingStopped:
@@ -119,37 +124,10 @@ def count_threads() -> int:
     return min(MOST_THREADS, len(os.sched_getaffinity(0)))
 
 
-def make_loop(config: TrainConfig, problem: Problem, num_threads: int = 1) -> TrainingLoop:
-    """Build environments, networks and the loop of a job."""
-    algorithm = config.algorithm
-    method = effective_method(algorithm, problem.num_groups)
-    environment = problem.make_environment(algorithm.num_envs)
-    shape = NetworkShape(
-        environment.observation_size,
-        algorithm.hidden_sizes,
-        environment.num_actions,
-        environment.num_heads if method.weight > 0 else 1,
-    )
-    brain = Brain.create(shape, config.seed, index=problem.index, num_threads=num_threads)
-    starts_from_rule = problem.index is not None
-    return TrainingLoop(
-        environment,
-        algorithm,
-        brain,
-        seed=config.seed,
-        method=method,
-        scale=problem.scale,
-        state_groups=problem.state_groups,
-        warmup_iterations=min(CRITIC_WARMUP, count_iterations(config) // 10)
-        if starts_from_rule
-        else 0,
-    )
-
-
-def count_iterations(config: TrainConfig) -> int:
-    """Return the number of iterations: the budget rounded up to whole ones."""
-    algorithm = config.algorithm
-    return math.ceil(config.budget.total_timesteps / (algorithm.num_envs * algorithm.num_steps))
+def _check(observer: Observer) -> None:
+    """Raise TrainingStopped once the observer asks for it."""
+    if observer.should_stop():
+        raise TrainingStopped("the training was asked to stop")
 
 
 class _Run:
@@ -176,16 +154,14 @@ class _Run:
 
     def check(self) -> None:
         """Raise TrainingStopped once the observer asks for it."""
-        if self._observer.should_stop():
-            raise TrainingStopped("the training was asked to stop")
+        _check(self._observer)
 
-    def resume(self, data: bytes) -> None:
+    def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint.
 
         Raises:
-            CheckpointError: it is damaged, or of another training or version.
+            CheckpointError: it lacks something.
         """
-        checkpoint = load_checkpoint(self._config, data)
         restore_loop(self._loop, checkpoint.tensors)
         self._kept = list(checkpoint.candidates)
         self._saved = checkpoint.iteration
@@ -213,7 +189,8 @@ class _Run:
         limit = self._config.budget.max_seconds
         if limit is None or self._loop.iterations == 0:
             return 0.0
-        return (time.perf_counter() - self._loop.started) / limit
+        own = limit * (1 - (self._config.algorithm.specialist_share or 0.0))
+        return (time.perf_counter() - self._loop.started) / own
 
     def make_candidates(self) -> list[Candidate]:
         """Return what the gate chooses from, the latest first."""
@@ -233,7 +210,8 @@ class _Run:
         if not whole or not (even_if_not_due or sink.is_due()):
             return
         self._saved = iteration
-        checkpoint = Checkpoint(iteration, save_loop(self._loop), tuple(self._kept))
+        tensors = save_loop(self._loop) | save_baseline(self._loop.weigher.objective.baseline)
+        checkpoint = Checkpoint(iteration, tensors, tuple(self._kept))
         try:
             data = dump_checkpoint(self._config, checkpoint)
         except CheckpointError as error:
@@ -243,31 +221,3 @@ class _Run:
 
     def _candidate(self, name: str, actor: Float32) -> Candidate:
         return Candidate(name, make_policy(self._config, self._problem, self._loop, actor))
-
-
-def make_policy(
-    config: TrainConfig, problem: Problem, loop: TrainingLoop, actor: Float32
-) -> Policy:
-    """Freeze an actor, as a copy, with everything it needs to decide."""
-    brain = loop.brain
-    shape = brain.learner.shape
-    tensors = {**named_views(shape.actor_entries, actor.copy())}
-    moments = (brain.normalizer.mean.copy(), brain.normalizer.inverse_std.copy())
-    tensors |= dict(zip(NORMALIZATION, moments, strict=True))
-    manifest = Manifest(
-        **problem.describe(),
-        config=config.model_dump(mode="json"),
-        observation_size=shape.observation_size,
-        num_actions=shape.num_actions,
-        hidden_sizes=shape.hidden_sizes,
-        rule=problem.rule_name,
-        sharpness=1.0,
-        seed=config.seed,
-        timesteps=loop.timesteps,
-        reproducible=config.budget.max_seconds is None,
-        scale=loop.scale,
-        library_version=version("grpo"),
-    )
-    return Policy(
-        manifest, {**tensors, "index.feature": brain.index.feature, **problem.rule_tensors()}
-    )

@@ -11,15 +11,15 @@ from grpo.config import Algorithm
 from grpo.environments.vector import RestartsEpisodes, VectorEnvironment
 from grpo.models.parameters import Float32
 from grpo.objectives.advantages import (
-    Float64,
     center_rewards,
     combine_heads,
     combine_labels,
     generalized_advantages,
 )
-from grpo.objectives.group_weights import RobustMethod, robust_objective
+from grpo.objectives.group_weights import anneal
 from grpo.seeding import derive_seed, make_generator
 from grpo.training.brain import Brain
+from grpo.training.objective import GroupWeigher, GroupWeights, Objective, describe_groups
 from grpo.training.observer import IterationMetrics, TrainingDiverged
 from grpo.training.performance import Performance, PerformanceTracker, explained_variance
 from grpo.training.rollout import Collector, Rollout, flatten_steps
@@ -57,7 +57,7 @@ class TrainingLoop:
         brain: Brain,
         *,
         seed: int,
-        method: RobustMethod,
+        objective: Objective,
         scale: float | None = None,
         state_groups: bool = False,
         warmup_iterations: int = 0,
@@ -67,15 +67,15 @@ class TrainingLoop:
         Args:
             environment: what is trained on.
             algorithm: hyperparameters.
-            brain: networks with 1 head, or as many as the environment has if w > 0.
+            brain: networks with 1 head, or as many as the environment has if F uses groups.
             seed: of everything random here.
-            method: from ``effective_method``.
+            objective: from ``make_objective``.
             scale: S; None measures it from the spread of returns.
             state_groups: labels belong to states, not to episodes.
             warmup_iterations: first iterations in which only the critic learns.
         """
         self.environment, self.algorithm, self.brain = environment, algorithm, brain
-        self._method, self._seed = method, seed
+        self.weigher, self._seed = GroupWeigher(objective), seed
         self._warmup = warmup_iterations
         self.orders_rng = make_generator(seed, "minibatches")
         self.collector = Collector(
@@ -118,13 +118,16 @@ class TrainingLoop:
         rollout = self.collector.collect(brain.returns)
         self.seconds_collecting += time.perf_counter() - began
         rollout.check_finite(self.iterations)
-        performance = self._judge(rollout)
+        performance = self._judge(rollout, progress)
         advantages, returns = self._estimate_advantages(rollout, performance)
-        group_weights = self._weigh(performance)
-        combined = self._combine(advantages, rollout, group_weights, performance)
+        labels = self.environment.group_labels
+        weights = self.weigher.weigh(labels, performance, self.scale, progress)
+        combined = self._combine(advantages, rollout, weights, performance)
         explained = explained_variance(rollout.values[..., 0], returns[..., 0])
         batch = self._make_batch(rollout, combined, returns)
         rate = algorithm.learning_rate * (1 - progress if algorithm.anneal_learning_rate else 1)
+        last = algorithm.final_ent_coef
+        entropy_drop = 0.0 if last is None else (algorithm.ent_coef - last) * progress
         orders = make_orders(
             self.orders_rng,
             len(batch.actions),
@@ -136,7 +139,7 @@ class TrainingLoop:
             batch,
             orders,
             learning_rate=rate,
-            ent_coef=algorithm.ent_coef,
+            ent_coef=algorithm.ent_coef - entropy_drop,
             settings=self._settings,
             update_actor=self.iterations > self._warmup,
         )
@@ -148,7 +151,7 @@ class TrainingLoop:
             brain.normalizer.update(rollout.raw_observations.reshape(-1, size))
         self.timesteps += rollout.actions.size
         self.seconds_total += time.perf_counter() - began
-        return self._describe(performance, group_weights, stats, explained)
+        return self._describe(performance, weights, stats, explained)
 
     def _maybe_restart_episodes(self) -> None:
         """Start environments anew where a segment begins, in every training alike."""
@@ -181,10 +184,13 @@ class TrainingLoop:
         )
         return advantages, advantages + rollout.values
 
-    def _judge(self, rollout: Rollout) -> Performance:
+    def _judge(self, rollout: Rollout, progress: float) -> Performance:
         """Record the iteration and estimate J, its error small against the temperature."""
         self.tracker.record(rollout)
-        target = 0.5 * self.algorithm.temperature * self.scale
+        first, last = self.algorithm.temperature, self.algorithm.final_temperature
+        target = self.weigher.find_target_errors(
+            self.environment.group_labels, anneal(first, last, progress), self.scale
+        )
         performance = self.tracker.estimate(target)
         if self._fixed_scale is None:
             low, high = self.means
@@ -194,30 +200,20 @@ class TrainingLoop:
             self.scale = spread if spread > 0 else 1.0
         return performance
 
-    def _weigh(self, performance: Performance) -> Float64:
-        """Return q [G]; groups never seen get nothing."""
-        seen = performance.seen
-        weights = np.zeros(len(seen))
-        if seen.any():
-            weights[seen] = self._method.weights(
-                performance.returns[seen], performance.errors[seen], self.scale
-            )
-        return weights
-
     def _combine(
         self,
         advantages: Float32,
         rollout: Rollout,
-        group_weights: Float64,
+        weights: GroupWeights,
         performance: Performance,
     ) -> Float32:
         """Return the one advantage [T, N] of PPO, centred and in units of its slow scale."""
-        weight = self._method.weight
+        weight, _, coefficients = weights
         if weight > 0 and self.environment.num_heads > 1:
-            combined = combine_heads(advantages, weight, group_weights)
+            combined = combine_heads(advantages, weight, coefficients)
         else:
             combined = combine_labels(
-                advantages[..., 0], rollout.groups, weight, group_weights, performance.shares
+                advantages[..., 0], rollout.groups, weight, coefficients, performance.shares
             )
         centred = combined - combined.mean(dtype=np.float64)
         spread = float(np.sqrt(np.square(centred).mean(dtype=np.float64)))
@@ -264,29 +260,19 @@ class TrainingLoop:
     def _describe(
         self,
         performance: Performance,
-        group_weights: Float64,
+        weights: GroupWeights,
         stats: UpdateStats,
         explained_variance: float,
     ) -> IterationMetrics:
         """Return the iteration's metrics."""
         seconds = time.perf_counter() - self.started
-        labels = np.array(self.environment.group_labels, dtype=object)
-        seen = performance.seen
-        returns = performance.returns[seen]
-        mean_return = performance.mean_return
-        worst = float(returns.min()) if len(returns) else mean_return
-        best = float(returns.max()) if len(returns) else mean_return
+        labels = self.environment.group_labels
         return IterationMetrics(
             iteration=self.iterations,
             timesteps=self.timesteps,
             seconds=seconds,
             steps_per_second=self.timesteps / max(seconds, 1e-9),
-            mean_return=mean_return,
-            group_returns=dict(zip(labels[seen], returns.tolist(), strict=True)),
-            group_weights=dict(zip(labels[seen], group_weights[seen].tolist(), strict=True)),
-            worst_group_return=worst,
-            return_gap=best - worst,
-            objective=robust_objective(mean_return, returns, self._method.weight),
+            **describe_groups(self.weigher.objective, labels, performance, weights),
             policy_loss=stats.policy_loss,
             value_loss=stats.value_loss,
             entropy=stats.entropy,

@@ -80,6 +80,7 @@ def _parts(loop: TrainingLoop) -> dict[str, _Part]:
         "returns": loop.brain.returns,
         "advantage_scale": loop.advantage_scale,
         "tracker": loop.tracker,
+        "weigher": loop.weigher,
     }
     if isinstance(loop.environment, SavesState):
         parts["environment"] = loop.environment

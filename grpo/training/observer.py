@@ -30,10 +30,10 @@ class IterationMetrics:
         steps_per_second: decisions per second, since training began.
         mean_return: J_0: per patient (hospital, minus the cost) or per episode.
         group_returns: label -> J_g; a group that was never seen is absent.
-        group_weights: label -> q_g, sum 1; all zero for method ``mean``.
+        group_weights: label -> q_g, sum 1; all zero where only the mean counts.
         worst_group_return: the smallest J_g.
         return_gap: largest J_g minus smallest.
-        objective: F = (1 - w) J_0 + w min J_g.
+        objective: F, the method's own value.
         policy_loss: mean clipped surrogate loss of the update.
         value_loss: mean squared error of the critic, in units of each head's return scale.
         entropy: mean entropy over allowed actions, nats.

@@ -6,8 +6,8 @@ ratios, averaged over the latest iterations until its error is small, and no lon
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,25 +22,27 @@ from grpo.tensors import (
     take_number,
     take_tensor,
 )
+from grpo.training.ratios import RatioWindow
 from grpo.training.rollout import Rollout
-
-WINDOW = 20
-"""Most iterations that an estimate averages over."""
 
 FIRST_EPISODES = 100
 """Episodes, the first ones, whose spread measures the scale of returns."""
 
-FEW_ENVIRONMENTS = 8
-"""With fewer environments, iterations count as further independent samples."""
 
+class FinishedEpisodes(NamedTuple):
+    """E episodes in the order of their ends.
 
-@dataclass(frozen=True)
-class FinishedEpisode:
-    """One episode: undiscounted return, length in steps, and index of its group (-1: none)."""
+    Attributes:
+        environments: [E] int64, where each was played.
+        rewards: [E] float64, undiscounted returns.
+        lengths: [E] int64, steps.
+        groups: [E] int64, indices of their groups, -1 for none.
+    """
 
-    reward: float
-    length: int
-    group: int
+    environments: Int64
+    rewards: Float64
+    lengths: Int64
+    groups: Int64
 
 
 @dataclass(frozen=True)
@@ -64,96 +66,11 @@ class Performance:
     shares: Float64
 
 
-class RatioWindow:
-    """Ratios of sums over the latest iterations, with errors from the spread over environments."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self._entries: deque[tuple[Float64, Float64]] = deque(maxlen=WINDOW)
-        self._last: Float64 = np.zeros(0)
-        self._seen = np.zeros(0, dtype=np.bool_)
-
-    def add(self, numerators: Float64, denominators: Float64) -> None:
-        """Add one iteration's sums by environment, [N, M] each; M may grow between calls."""
-        self._entries.append((numerators, denominators))
-
-    def save_state(self) -> Tensors:
-        """Return the window; a column that appeared later is zero before."""
-        width = max((num.shape[1] for num, _ in self._entries), default=0)
-        sums = [
-            np.stack([_widen(entry[part], width) for entry in self._entries])
-            if self._entries
-            else np.zeros((0, 0, 0))
-            for part in (0, 1)
-        ]
-        return {
-            "numerators": sums[0],
-            "denominators": sums[1],
-            "last": self._last.copy(),
-            "seen": self._seen.copy(),
-        }
-
-    def restore_state(self, tensors: Tensors) -> None:
-        """Go on from what ``save_state`` returned.
-
-        Raises:
-            CheckpointError: an array is missing or of another kind.
-        """
-        numerators, denominators = (
-            take_tensor(tensors, name, (None, None, None), np.float64)
-            for name in ("numerators", "denominators")
-        )
-        self._entries = deque(zip(numerators, denominators, strict=True), maxlen=WINDOW)
-        self._last = take_tensor(tensors, "last", (None,), np.float64)
-        self._seen = take_tensor(tensors, "seen", (None,), np.bool_)
-
-    def estimate(self, target_error: float) -> tuple[Float64, Float64, np.ndarray, Float64]:
-        """Return ratios [M], errors [M - 1], seen [M] and total denominators [M].
-
-        The first column is everybody; the errors are those of the other columns' differences
-        from their mean. Columns without any observation in the window keep their last ratio.
-        """
-        width = max(num.shape[1] for num, _ in self._entries)
-        recent = [(_widen(num, width), _widen(den, width)) for num, den in reversed(self._entries)]
-        for count in range(1, len(recent) + 1):
-            numerators = np.stack([num for num, _ in recent[:count]])
-            denominators = np.stack([den for _, den in recent[:count]])
-            ratios, errors, totals = _ratios(numerators, denominators)
-            if np.all(totals > 0) and np.all(errors <= target_error):
-                break
-        known = np.zeros(width)
-        known[: len(self._last)] = self._last
-        seen = totals > 0
-        seen[: len(self._seen)] |= self._seen
-        self._last = np.where(totals > 0, ratios, known)
-        self._seen = seen
-        return self._last, errors, seen, totals
-
-
-def _widen(array: Float64, width: int) -> Float64:
-    """Pad columns with zeros: a group that was not known yet had nobody."""
-    return np.pad(array, ((0, 0), (0, width - array.shape[1])))
-
-
-def _ratios(numerators: Float64, denominators: Float64) -> tuple[Float64, Float64, Float64]:
-    """Return ratios [M], errors [M - 1] and totals [M] of sums [I, N, M] over I iterations."""
-    if numerators.shape[1] >= FEW_ENVIRONMENTS:
-        numerators, denominators = numerators.sum(axis=0), denominators.sum(axis=0)
-    else:
-        numerators = numerators.reshape(-1, numerators.shape[-1])
-        denominators = denominators.reshape(-1, denominators.shape[-1])
-    totals = denominators.sum(axis=0)
-    safe = np.where(totals > 0, totals, 1.0)
-    ratios = numerators.sum(axis=0) / safe
-    residuals = ((numerators - ratios * denominators) / safe)[:, 1:]
-    present = totals[1:] > 0
-    if present.any():
-        residuals = residuals - residuals[:, present].mean(axis=1, keepdims=True)
-    samples = len(residuals)
-    if samples < 2:
-        return ratios, np.full(len(ratios) - 1, np.inf), totals
-    errors = np.sqrt(np.square(residuals).sum(axis=0) * (samples / (samples - 1)))
-    return ratios, np.where(present, errors, np.inf), totals
+def certain_performance(mean_return: float, returns: Float64) -> Performance:
+    """Return an estimate of J_g [G] without any error, all groups seen."""
+    count = len(returns)
+    seen, zeros = np.ones(count, dtype=np.bool_), np.zeros(count)
+    return Performance(mean_return, zeros, returns, zeros, seen, np.full(count, 1 / count))
 
 
 class PerformanceTracker:
@@ -161,7 +78,7 @@ class PerformanceTracker:
 
     Attributes:
         num_episodes: finished episodes so far; only where problems are episodic.
-        episodes: those that finished since this tracker was made or restored, in order.
+        finished: those that ended since this tracker was made or restored, by iteration.
     """
 
     def __init__(self, environment: VectorEnvironment, *, state_groups: bool) -> None:
@@ -177,7 +94,7 @@ class PerformanceTracker:
         self._window = RatioWindow()
         self._first_rewards: list[float] = []
         self.num_episodes = 0
-        self.episodes: list[FinishedEpisode] = []
+        self.finished: list[FinishedEpisodes] = []
 
     def restart_episodes(self) -> None:
         """Forget the episodes that are under way: the environments have started anew."""
@@ -197,7 +114,7 @@ class PerformanceTracker:
         return own | join_tensors(window=self._window.save_state())
 
     def restore_state(self, tensors: Tensors) -> None:
-        """Go on from what ``save_state`` returned; ``episodes`` begins empty.
+        """Go on from what ``save_state`` returned; ``finished`` begins empty.
 
         Raises:
             CheckpointError: an array is missing or of another size.
@@ -211,7 +128,7 @@ class PerformanceTracker:
             copy_tensor(tensors, name, array)
         self._first_rewards = take_tensor(tensors, "first_rewards", (None,), np.float64).tolist()
         self.num_episodes = int(take_number(tensors, "num_episodes"))
-        self.episodes = []
+        self.finished = []
         self._window.restore_state(select_tensors(tensors, "window"))
 
     def record(self, rollout: Rollout) -> None:
@@ -231,45 +148,47 @@ class PerformanceTracker:
         else:
             self._window.add(*self._sum_labels(rollout, finished))
 
-    def _follow_episodes(self, rollout: Rollout) -> list[tuple[int, FinishedEpisode]]:
-        """Extend ``episodes``; return those that ended with their environment."""
+    def _follow_episodes(self, rollout: Rollout) -> FinishedEpisodes:
+        """Extend ``finished`` by the episodes that ended, and return them."""
         if self._continuing:
-            return []
+            return _no_episodes()
         ended = rollout.terminated | rollout.truncated
-        finished = []
+        parts = []
         for t in range(len(ended)):
             self._running += rollout.rewards[t, :, 0]
             self._lengths += 1
-            for i in np.flatnonzero(ended[t]):
-                episode = FinishedEpisode(
-                    float(self._running[i]), int(self._lengths[i]), int(rollout.groups[t, i])
-                )
-                finished.append((int(i), episode))
-                self._running[i], self._lengths[i] = 0.0, 0
-        self.episodes += [episode for _, episode in finished]
-        self.num_episodes += len(finished)
+            rows = np.flatnonzero(ended[t])
+            if rows.size:
+                groups = rollout.groups[t, rows]
+                parts.append((rows, self._running[rows], self._lengths[rows], groups))
+                self._running[rows], self._lengths[rows] = 0.0, 0
+        if not parts:
+            return _no_episodes()
+        finished = FinishedEpisodes(*map(np.concatenate, zip(*parts, strict=True)))
+        self.finished.append(finished)
+        self.num_episodes += len(finished.rewards)
         missing = FIRST_EPISODES - len(self._first_rewards)
-        self._first_rewards += [episode.reward for _, episode in finished[:missing]]
+        self._first_rewards += finished.rewards[:missing].tolist()
         return finished
 
-    def _sum_labels(
-        self, rollout: Rollout, finished: list[tuple[int, FinishedEpisode]]
-    ) -> tuple[Float64, Float64]:
+    def _sum_labels(self, rollout: Rollout, finished: FinishedEpisodes) -> tuple[Float64, Float64]:
         """Return sums [N, 1 + G]: everybody by episode, groups by episode or by state."""
         num_envs, num_groups = self._environment.num_envs, len(self._environment.group_labels)
         numerators = np.zeros((num_envs, 1 + num_groups))
         denominators = np.zeros_like(numerators)
-        for i, episode in finished:
-            columns = [0] if self._state_groups or episode.group < 0 else [0, 1 + episode.group]
-            numerators[i, columns] += episode.reward
-            denominators[i, columns] += 1
+        np.add.at(numerators[:, 0], finished.environments, finished.rewards)
+        np.add.at(denominators[:, 0], finished.environments, 1.0)
         if self._state_groups:
             for group in range(num_groups):
                 members = rollout.groups == group
-                numerators[:, 1 + group] = np.where(members, rollout.values[..., 0], 0.0).sum(
-                    axis=0
-                )
+                values = np.where(members, rollout.values[..., 0], 0.0)
+                numerators[:, 1 + group] = values.sum(axis=0)
                 denominators[:, 1 + group] = members.sum(axis=0)
+            return numerators, denominators
+        known = finished.groups >= 0
+        cells = finished.environments[known], 1 + finished.groups[known]
+        np.add.at(numerators, cells, finished.rewards[known])
+        np.add.at(denominators, cells, 1.0)
         return numerators, denominators
 
     @property
@@ -278,8 +197,8 @@ class PerformanceTracker:
         rewards = self._first_rewards
         return float(np.std(rewards)) if len(rewards) > 1 else 0.0
 
-    def estimate(self, target_error: float) -> Performance:
-        """Estimate J with errors below the target where the window allows."""
+    def estimate(self, target_error: float | Float64) -> Performance:
+        """Estimate J with errors below the target, one for all groups or [G], where it can be."""
         ratios, errors, seen, totals = self._window.estimate(target_error)
         counted = totals[1:]
         shares = counted / counted.sum() if counted.sum() > 0 else counted
@@ -295,3 +214,9 @@ def explained_variance(values: Float32, returns: Float32) -> float:
         return 0.0
     unexplained = float(np.var(returns - values, dtype=np.float64))
     return max(-1.0, 1.0 - unexplained / variance)
+
+
+def _no_episodes() -> FinishedEpisodes:
+    """Return no episodes."""
+    none = np.zeros(0, dtype=np.int64)
+    return FinishedEpisodes(none, np.zeros(0), none, none)

@@ -37,13 +37,12 @@ from grpo.objectives.advantages import Float64
 from grpo.seeding import derive_seed, make_generator
 from grpo.training import fused_update
 from grpo.training.episodes import play_episodes
-from grpo.training.method import effective_method
+from grpo.training.objective import GroupWeigher, Objective, make_objective
+from grpo.training.performance import certain_performance
 from grpo.training.robust_rule import COST_RULES, average_within_classes, weigh_rule
 from grpo.training.starting_rule import make_index_term, rule_tensors
 
 VALIDATION_PATIENTS = 30_000
-VALIDATION_HOURS = 168.0
-VALIDATION_WARMUP_HOURS = 48.0
 VALIDATION_EPISODES = (32, 512)
 GYMNASIUM_VALIDATION_EPISODES = 16
 WEIGHING_ROUNDS = 3
@@ -93,6 +92,10 @@ class Problem(Protocol):
         """Judge a policy, as it would be served, on this job's validation seeds."""
         ...
 
+    def judge_reference(self, uniform: Policy) -> Judgement:
+        """Judge what normalised performance is 0 at: a rule, or the policy of uniform choice."""
+        ...
+
     def describe(self) -> Mapping[str, Any]:
         """Return the manifest's fields about the environment."""
         ...
@@ -123,7 +126,7 @@ class HospitalProblem:
             evaluation_hours=judged.episodes * judged.horizon_hours,
         )
         self.num_groups = len(self.heads.labels)
-        patients = VALIDATION_HOURS * self.compiled.type_rates.sum()
+        patients = judged.horizon_hours * self.compiled.type_rates.sum()
         self._episodes = int(np.clip(VALIDATION_PATIENTS / patients, *VALIDATION_EPISODES))
         self._seed = derive_seed(config.seed, "validation")
         self.rule_name = config.algorithm.start_rule
@@ -141,19 +144,24 @@ class HospitalProblem:
 
     def _weigh_for_groups(self, rule: IndexRule) -> IndexRule:
         """Return the rule for the costs that F sees, where that is better by F on validation."""
-        method = effective_method(self._config.algorithm, self.num_groups)
-        returns = self._returns(rule)
-        best, objective = rule, method.value(returns[0], returns[1:])
-        for _ in range(WEIGHING_ROUNDS if method.weight > 0 else 0):
-            errors = np.zeros(self.num_groups)
-            group_weights = method.weights(returns[1:], errors, self.scale)
+        objective = make_objective(self._config.algorithm, self.num_groups)
+        raw = self._config.algorithm.group_baseline == "raw"
+        weigher, labels = GroupWeigher(objective), self.heads.labels
+        best, returns = rule, self._returns(rule)
+        value = self._value(objective, returns)
+        for _ in range(WEIGHING_ROUNDS if objective.uses_groups and raw else 0):
+            known = certain_performance(returns[0], returns[1:])
+            weights = weigher.weigh(labels, known, self.scale)
             weighed = weigh_rule(
-                rule, self.compiled, self.heads.weights, method.weight, group_weights
+                rule, self.compiled, self.heads.weights, weights.weight, weights.shares
             )
             returns = self._returns(weighed)
-            if (value := method.value(returns[0], returns[1:])) > objective:
-                best, objective = weighed, value
+            if (rival := self._value(objective, returns)) > value:
+                best, value = weighed, rival
         return best
+
+    def _value(self, objective: Objective, returns: Float64) -> float:
+        return objective.value(*self._judgement(returns))
 
     def _returns(self, chooser: IndexRule | Chooser) -> Float64:
         """Return J of all heads [1 + G]: minus the cost per patient in the judged window."""
@@ -162,8 +170,8 @@ class HospitalProblem:
             chooser,
             episodes=self._episodes,
             seed=self._seed,
-            warmup_hours=VALIDATION_WARMUP_HOURS,
-            horizon_hours=VALIDATION_HOURS,
+            warmup_hours=self._config.evaluation.warmup_hours,
+            horizon_hours=self._config.evaluation.horizon_hours,
         )
         hours = log.episodes * log.horizon_hours
         return np.asarray(-(self.heads.weights[:, log.type] * log.cost).sum(axis=1) / hours)
@@ -187,16 +195,22 @@ class HospitalProblem:
             returns = self._returns(
                 lambda observations, masks: policy.act(observations, masks, rng)
             )
+        return self._judgement(returns)
+
+    def judge_reference(self, uniform: Policy) -> Judgement:  # noqa: ARG002 - FCFS is today's rule
+        """Judge FCFS on the same patients."""
+        return self._judgement(self._returns(make_rule("fcfs", self.compiled)))
+
+    def _judgement(self, returns: Float64) -> Judgement:
         groups = dict(zip(self.heads.labels, returns[1:].tolist(), strict=True))
         return Judgement(float(returns[0]), groups)
 
     def describe(self) -> Mapping[str, Any]:
         """Return names of features, actions and groups, and which acuities were merged."""
-        holds = self.compiled.num_actions - len(self.compiled.class_labels)
         return {
             "kind": "hospital",
             "feature_names": self.compiled.feature_names,
-            "action_labels": (*self.compiled.class_labels, *["hold"] * holds),
+            "action_labels": self.compiled.action_labels,
             "group_labels": self.heads.labels,
             "merged_acuities": self.heads.merged_acuities,
         }
@@ -248,6 +262,10 @@ class GymnasiumProblem:
         labels = zip(self._labels.names, sums, totals, strict=True)
         groups = {name: float(part / total) for name, part, total in labels if total > 0}
         return Judgement(float(played.returns.mean()), groups)
+
+    def judge_reference(self, uniform: Policy) -> Judgement:
+        """Judge uniformly random actions."""
+        return self.judge(uniform)
 
     def describe(self) -> Mapping[str, Any]:
         """Return the names of the groups."""

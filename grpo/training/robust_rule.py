@@ -34,8 +34,7 @@ def weigh_rule(
     Source: the rule's own, applied to the gradient of F; see docs/algorithm.md.
     """
     factors = np.ones(compiled.num_classes)
-    for k in range(compiled.num_classes):
-        rates = np.where(compiled.type_class == k, compiled.type_rates, 0.0)
+    for k, rates in enumerate(compiled.class_arrivals):
         if rates.sum() > 0:
             means = head_weights @ rates
             factors[k] = (1 - weight) + weight * (group_weights @ means[1:]) / means[0]
@@ -59,9 +58,14 @@ def average_within_classes(compiled: CompiledScenario, weights: Float64) -> Floa
             compiled.target_hours,
             compiled.leaving_costs,
             compiled.diversion_costs,
-            compiled.patience_laws,
+            compiled.laws.patience,
+            compiled.deterioration_rates,
+            compiled.recorded,
         ]
     )
+    if compiled.scenario.stages:
+        # Who boards, and for how long, depends on routes and stays too.
+        laws = np.hstack([laws, *compiled.routes, *compiled.laws.stays])
     for label in np.unique(compiled.type_class):
         members = (compiled.type_class == label) & (compiled.type_rates > 0)
         if members.any() and (laws[members] == laws[members][0]).all():

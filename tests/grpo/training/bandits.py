@@ -61,27 +61,3 @@ class RewardGroupBandit:
 
 T1 = np.array([[1.0, 0.0], [0.0, 0.5], [0.3, 0.3]])
 """Rewards [action, group]; at w = 1 the best policy is (1/3, 2/3, 0), both groups at 1/3."""
-
-
-class HiddenGroupBandit(RewardGroupBandit):
-    """T4: two actions, episode groups with shares .9 and .1 that the policy cannot see."""
-
-    num_actions = 2
-    rewards = np.array([[1.0, 0.0], [0.4, 0.6]])
-    """Rewards [action, group]; above w = 4/9 the best policy is (1/6, 5/6), both groups at .5."""
-
-    def __init__(self, num_envs: int) -> None:
-        super().__init__(num_envs, self.rewards)
-        self.num_heads = 1
-        self._rng = np.random.default_rng(0)
-
-    def reset(self, seed: int) -> tuple[Float32, Bool]:
-        self._rng = np.random.default_rng(seed)
-        return super().reset(seed)
-
-    def heads(self, actions: Int64) -> Float64:
-        self._drawn = (self._rng.random(self.num_envs) < 0.1).astype(np.int64)
-        return self.rewards[actions, self._drawn][:, None]
-
-    def groups(self) -> Int64:
-        return self._drawn

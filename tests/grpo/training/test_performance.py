@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from grpo.objectives.advantages import Float64
-from grpo.training.performance import RatioWindow
+from grpo.training.ratios import RatioWindow
 
 
 def sums(*rows: Sequence[float]) -> Float64:

@@ -17,10 +17,11 @@ from grpo.errors import CheckpointError
 from grpo.models.parameters import NetworkShape, initialise_actor, initialise_critic
 from grpo.tensors import restore_generator, save_generator, take_tensor
 from grpo.training.checkpoint import MAX_BYTES, load_checkpoint
+from grpo.training.specialists import _measured
 from grpo.training.update import Batch, Learner, UpdateSettings, make_learner
 from tests.grpo.training.resumed import run_part
 
-HOSPITAL = {
+HOSPITAL: dict[str, Any] = {
     "environment": {"kind": "hospital", "scenario": "rural_hospital"},
     "grouping": {"kind": "attribute", "attributes": ["age_group"]},
     "algorithm": {"num_envs": 8, "num_steps": 16, "minibatch_size": 64, "hidden_sizes": [16]},
@@ -69,6 +70,34 @@ def test_stopped_and_resumed_trainings_end_to_the_bit_like_uninterrupted_ones(
         series = series[: first - 1] + part["series"]
     assert part["digest"] == digest
     assert series == json.loads(json.dumps(whole.series))
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        {"method": "group_dro", "dual_step": 0.5},
+        {"method": "floor", "floors": {"*": -5.0, "elderly": -1.0}},
+        {"group_baseline": "regret", "specialist_share": 0.4},
+    ],
+    ids=["group_dro", "floor", "specialists"],
+)
+def test_what_a_method_remembers_survives_a_stop_to_the_bit(algorithm: dict[str, Any]) -> None:
+    """Multipliers, cumulative weights and specialists: lost, the policy would be another."""
+    config = TrainConfig.parse(
+        {
+            **HOSPITAL,
+            "algorithm": {**HOSPITAL["algorithm"], **algorithm},
+            "budget": {"total_timesteps": 8 * 128},
+        }
+    )
+    _measured.clear()
+    whole, digest = run_part(config, b"", None)
+    first, _ = run_part(config, b"", stop_after=2)
+    _measured.clear()
+    rest, resumed = run_part(config, first.kept[-1][1], None)
+    assert resumed == digest
+    assert first.series + rest.series == whole.series
+    assert _measured == {}  # specialists came with the checkpoint and were not trained again
 
 
 def test_checkpoints_of_another_training_and_damaged_ones_are_refused() -> None:
