@@ -15,11 +15,11 @@ import numpy as np
 
 from benchmarks.exact_cases import SEEDS, Case
 from grpo.config import TrainConfig
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.model.scenario_model import Scenario
 from grpo.environments.hospital.queue_scenarios import make_queue_scenario
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import Constant, Exponential, compile_scenario
-from grpo.environments.hospital.scenario_model import Scenario
 from grpo.environments.hospital.simulate import Chooser, simulate
 from grpo.models.policy import Policy
 from grpo.oracles.queues import erlang_c, solve_robust_queue

@@ -24,14 +24,14 @@ from rich.console import Console  # noqa: E402
 from rich.progress import track  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from grpo.environments.hospital.kernel_cache import kernel_cache_folder  # noqa: E402
+from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder  # noqa: E402
 
 CACHE = kernel_cache_folder(Path(__file__).resolve().parent.parent / ".grpo")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE))
 
 from grpo.config import TrainConfig  # noqa: E402
+from grpo.environments.hospital.model.scenario_model import Exponential  # noqa: E402
 from grpo.environments.hospital.queue_scenarios import make_queue_scenario  # noqa: E402
-from grpo.environments.hospital.scenario_model import Exponential  # noqa: E402
 from grpo.training.job import make_loop  # noqa: E402
 from grpo.training.problems import make_problem  # noqa: E402
 from grpo.training.rollout import Rollout  # noqa: E402

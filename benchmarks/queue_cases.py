@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from benchmarks import queue_measures as measures
 from benchmarks.queue_measures import Measure
-from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.model.scenario_model import CareOption, Law, Route, Stage
 from grpo.environments.hospital.patient_log import Outcome, PatientLog
+from grpo.environments.hospital.physics.rule_table import DispatchRule, IndexRule
 from grpo.environments.hospital.queue_scenarios import given, make_queue_scenario
-from grpo.environments.hospital.rule_table import DispatchRule, IndexRule
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import (
     CompiledScenario,
     Constant,
@@ -30,7 +31,6 @@ from grpo.environments.hospital.scenario import (
     Scenario,
     compile_scenario,
 )
-from grpo.environments.hospital.scenario_model import CareOption, Law, Route, Stage
 from grpo.environments.hospital.simulate import simulate
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data"

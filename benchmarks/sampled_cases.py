@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from benchmarks.queue_cases import Case, ExactCase, control_scenario, exact_cases, load_cases
 from benchmarks.queue_measures import Answer
-from grpo.environments.hospital.dispatch_rules import make_rule
 from grpo.environments.hospital.event_trace import EVENT_NAMES, EventTrace, trace_episode
+from grpo.environments.hospital.physics.state import NOW
 from grpo.environments.hospital.queue_scenarios import make_queue_scenario
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import (
     Constant,
     Exponential,
     Scenario,
     compile_scenario,
 )
-from grpo.environments.hospital.state import NOW
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 
 Float64 = NDArray[np.float64]

@@ -19,9 +19,9 @@ import numpy as np
 
 from benchmarks.queue_cases import write_scenarios
 from benchmarks.sampled_cases import every_case
-from grpo.environments.hospital.dispatch_rules import make_rule
 from grpo.environments.hospital.event_trace import trace_episode
-from grpo.environments.hospital.rule_table import IndexRule
+from grpo.environments.hospital.physics.rule_table import IndexRule
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import (
     CompiledScenario,
     Exponential,

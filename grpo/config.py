@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from grpo.environments.hospital.scenario_model import Scenario
+from grpo.environments.hospital.model.scenario_model import Scenario
 from grpo.errors import SCENARIO_TAGS
 from grpo.grouping.specs import GroupSpec
 from grpo.hyperparameters import Algorithm, RuleName

@@ -97,8 +97,22 @@ LAW_TAGS = frozenset(
 LAW_FIELDS = frozenset({"treatment", "patience", "stay", "turnaround"})
 
 RULE_TAGS = frozenset(
-    "random longest_queue fcfs strict_acuity apq c_mu c_mu_theta gc_mu earliest_target "
-    "cost_lottery worst_group_first reservation head_start tuned_index".split()
+    [
+        "random",
+        "longest_queue",
+        "fcfs",
+        "strict_acuity",
+        "apq",
+        "c_mu",
+        "c_mu_theta",
+        "gc_mu",
+        "earliest_target",
+        "cost_lottery",
+        "worst_group_first",
+        "reservation",
+        "head_start",
+        "tuned_index",
+    ]
 )
 
 

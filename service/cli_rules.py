@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grpo.environments.hospital.rule_specs import PLAIN_RULES, RULE_KINDS
+from grpo.environments.hospital.rules.rule_specs import PLAIN_RULES, RULE_KINDS
 from service.comparison_table import print_comparison
 from service.counting import counting
 from service.files import write_whole

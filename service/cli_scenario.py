@@ -11,21 +11,21 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from grpo.environments.hospital.documents import format_document
-from grpo.environments.hospital.facts import HOURS_PER_DAY
-from grpo.environments.hospital.provenance import Origin, count_bases
-from grpo.environments.hospital.published import PUBLISHED
+from grpo.environments.hospital.model.documents import format_document
+from grpo.environments.hospital.model.facts import HOURS_PER_DAY
+from grpo.environments.hospital.model.provenance import Origin, count_bases
+from grpo.environments.hospital.review.published import PUBLISHED
+from grpo.environments.hospital.review.scenario_review import (
+    ScenarioReview,
+    busiest_hour,
+    name_hour,
+    review_scenario,
+)
 from grpo.environments.hospital.scenario import (
     Scenario,
     list_scenarios,
     load_scenario,
     starting_point,
-)
-from grpo.environments.hospital.scenario_review import (
-    ScenarioReview,
-    busiest_hour,
-    name_hour,
-    review_scenario,
 )
 from grpo.errors import InputError
 from service.api.scenario_views import scenario_schema, view_review
@@ -34,7 +34,7 @@ from service.process import use_kernel_cache
 from service.terminal import Home, errors, one_line_errors, output, read_settings
 
 if TYPE_CHECKING:
-    from grpo.environments.hospital.realism import Finding
+    from grpo.environments.hospital.review.realism import Finding
 
 app = typer.Typer(help="Hospitals as documents: check one, begin one.", no_args_is_help=True)
 
@@ -235,7 +235,7 @@ def realism(
     with one_line_errors():
         use_kernel_cache(read_settings(home=home))
         # Only here, after the kernels' folder is set.
-        from grpo.environments.hospital.realism import compare_with_published  # noqa: PLC0415
+        from grpo.environments.hospital.review.realism import compare_with_published  # noqa: PLC0415
 
         for name in names or sorted(PUBLISHED):
             found = compare_with_published(name, rule=rule, replications=replications, seed=seed)

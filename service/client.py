@@ -16,7 +16,7 @@ import httpx
 from pydantic import BaseModel
 
 from grpo.config import TrainConfig
-from grpo.environments.hospital.scenario_model import Scenario
+from grpo.environments.hospital.model.scenario_model import Scenario
 from service.api.following_schemas import (
     AttemptLog,
     Estimate,

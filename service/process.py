@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from grpo.environments.hospital.kernel_cache import kernel_cache_folder
+from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
 from service.settings import Settings
 
 PR_SET_PDEATHSIG = 1

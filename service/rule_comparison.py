@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grpo.environments.hospital.rule_specs import RuleSpec
+from grpo.environments.hospital.rules.rule_specs import RuleSpec
 from service.counting import counting
 
 if TYPE_CHECKING:

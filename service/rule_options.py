@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpo.environments.hospital.rule_specs import RuleSpec, parse_rule
+from grpo.environments.hospital.rules.rule_specs import RuleSpec, parse_rule
 from grpo.errors import InputError
 from service.files import read_json
 

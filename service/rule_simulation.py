@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpo.environments.hospital.rule_specs import RuleSpec
+from grpo.environments.hospital.rules.rule_specs import RuleSpec
 from grpo.errors import InputError
 from service.counting import counting
 from service.files import write_whole
@@ -84,8 +84,8 @@ def write_events(scenario: Scenario, spec: RuleSpec, hours: float, seed: int, pa
     """
     # Only here, after the kernels' folder is set.
     from grpo.comparison.contenders import make_contenders  # noqa: PLC0415
-    from grpo.environments.hospital.dispatch_rules import make_rule  # noqa: PLC0415
     from grpo.environments.hospital.event_trace import trace_episode, write_trace  # noqa: PLC0415
+    from grpo.environments.hospital.rules.dispatch_rules import make_rule  # noqa: PLC0415
 
     [contender] = make_contenders(scenario, [spec], {})
     text = io.StringIO()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from grpo.environments.hospital.kernel_cache import kernel_cache_folder
+from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -149,3 +149,13 @@ def test_every_dependency_is_pinned_and_explained() -> None:
 def test_the_project_file_reads_its_requirements_from_one_place() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert "dependencies" not in project
+
+
+def test_kernels_of_the_hospital_live_where_the_cache_looks_for_changes() -> None:
+    elsewhere = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "grpo").rglob("*.py")
+        if "hospital.physics.kernel import" in path.read_text(encoding="utf-8")
+        and path.parent.name != "physics"
+    ]
+    assert elsewhere == []

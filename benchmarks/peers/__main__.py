@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.peers.task import Stopwatch, Task
-from grpo.environments.hospital.kernel_cache import kernel_cache_folder
+from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
 
 MODULES = {"grpo": "ours", "sb3": "sb3", "skrl": "skrl_ppo", "rejax": "rejax_ppo"}
 

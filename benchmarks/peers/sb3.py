@@ -15,7 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from benchmarks.peers.sb3_hospitals import Hospitals
 from benchmarks.peers.task import HIDDEN, Act, Task
-from grpo.environments.hospital.compiled import compile_scenario
+from grpo.environments.hospital.compiling.compiled import compile_scenario
 from grpo.environments.hospital.scenario import load_scenario
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 

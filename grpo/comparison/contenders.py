@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grpo.config import HospitalEnvironment, TrainConfig
-from grpo.environments.hospital.capacity_calendar import is_weekly
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.rule_specs import RuleSpec
-from grpo.environments.hospital.rule_table import IndexRule
+from grpo.environments.hospital.compiling.capacity_calendar import is_weekly
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.model.scenario_model import Scenario
+from grpo.environments.hospital.physics.rule_table import IndexRule
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
+from grpo.environments.hospital.rules.rule_specs import RuleSpec
 from grpo.environments.hospital.scenario import compile_scenario
-from grpo.environments.hospital.scenario_model import Scenario
 from grpo.environments.hospital.simulate import Chooser, Courses, PatientLog, simulate
 from grpo.errors import InputError
 from grpo.models.policy import Policy

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from grpo.comparison.contenders import Contender, Design, run_contender
 from grpo.comparison.warmup import StartTrace, trace_start
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.scenario_model import Scenario
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.model.scenario_model import Scenario
 from grpo.environments.hospital.simulate import PatientLog
 from grpo.fairness.by_group import Patients, ratio_metrics
 from grpo.fairness.intervals import Estimate, ratio_of_sums, standardised_ratio

@@ -23,7 +23,7 @@ from grpo.comparison.report import (
 )
 from grpo.comparison.statements import describe_comparison
 from grpo.comparison.warmup import check_warmup
-from grpo.environments.hospital.rule_table import IndexRule
+from grpo.environments.hospital.physics.rule_table import IndexRule
 from grpo.errors import SimulationError
 from grpo.fairness.assembly import give_verdict, make_value
 from grpo.fairness.disparity import gap, worst_group

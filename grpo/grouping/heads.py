@@ -16,7 +16,7 @@ from grpo.errors import InputError
 from grpo.grouping.specs import MAX_GROUPS, AttributeGroups
 
 if TYPE_CHECKING:
-    from grpo.environments.hospital.compiled import CompiledScenario
+    from grpo.environments.hospital.compiling.compiled import CompiledScenario
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]

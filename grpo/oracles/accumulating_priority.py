@@ -15,7 +15,7 @@ def accumulating_priority_waits(
 ) -> Float64:
     """Return the mean waits [K] of an M/M/1 queue that serves the largest ``slope * wait`` next.
 
-    ``W_p = [W_f - Σ_{b_i < b_p} ρ_i W_i (1 - b_i / b_p)] / [1 - Σ_{b_i > b_p} ρ_i (1 - b_p / b_i)]``
+    ``W_p = [W_f - Σ_{b_i<b_p} ρ_i W_i (1 - b_i / b_p)] / [1 - Σ_{b_i>b_p} ρ_i (1 - b_p / b_i)]``
     with ``W_f = (ρ / μ) / (1 - ρ)``, the wait under FCFS.
 
     Args:

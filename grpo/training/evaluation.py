@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grpo.config import Evaluation, GymnasiumEnvironment, HospitalEnvironment, TrainConfig
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import IndexRule, make_rule
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.rules.dispatch_rules import IndexRule, make_rule
 from grpo.environments.hospital.scenario import compile_environment
 from grpo.environments.hospital.simulate import Chooser, Outcome, PatientLog, simulate
 from grpo.errors import InputError

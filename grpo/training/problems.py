@@ -15,7 +15,7 @@ from grpo.config import (
 )
 from grpo.environments.gymnasium_variants import make_makers
 from grpo.environments.gymnasium_vector import GymnasiumVectorEnvironment
-from grpo.environments.hospital.dispatch_rules import IndexRule, make_rule
+from grpo.environments.hospital.rules.dispatch_rules import IndexRule, make_rule
 from grpo.environments.hospital.scenario import compile_environment
 from grpo.environments.hospital.simulate import Chooser, simulate
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import IndexRule
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.rules.dispatch_rules import IndexRule
 from grpo.objectives.advantages import Float64
 
 COST_RULES = frozenset({"c_mu", "gc_mu"})

@@ -10,8 +10,8 @@ from grpo.models.parameters import Float32, IndexTerm, Int64
 from grpo.objectives.advantages import Float64
 
 if TYPE_CHECKING:
-    from grpo.environments.hospital.compiled import CompiledScenario
-    from grpo.environments.hospital.dispatch_rules import IndexRule
+    from grpo.environments.hospital.compiling.compiled import CompiledScenario
+    from grpo.environments.hospital.rules.dispatch_rules import IndexRule
 
 KAPPA = 2.0
 """How sharply the first policy follows: odds are the ratio of indices to this power."""

@@ -17,11 +17,16 @@ from grpo.comparison.contenders import Design, default_hours, make_contenders
 from grpo.comparison.judging import Question
 from grpo.comparison.ranking import compare
 from grpo.comparison.report import RuleComparison
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.rule_specs import RuleSpec, TunedIndex, TuningRecord, parse_rule
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.model.scenario_model import Scenario
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
+from grpo.environments.hospital.rules.rule_specs import (
+    RuleSpec,
+    TunedIndex,
+    TuningRecord,
+    parse_rule,
+)
 from grpo.environments.hospital.scenario import compile_scenario
-from grpo.environments.hospital.scenario_model import Scenario
 from grpo.environments.hospital.simulate import simulate
 from grpo.grouping.heads import GroupTarget, Heads, build_heads
 from grpo.grouping.specs import AttributeGroups

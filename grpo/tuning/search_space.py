@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.rule_specs import IndexWeights, Keep, TunedIndex
-from grpo.environments.hospital.rule_table import IndexRule
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.physics.rule_table import IndexRule
+from grpo.environments.hospital.rules.rule_specs import IndexWeights, Keep, TunedIndex
 
 Float64 = NDArray[np.float64]
 

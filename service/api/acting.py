@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.recommendation import Recommendation
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.live.recommendation import Recommendation
 from grpo.errors import Issue
 from service.api.act_bodies import OBSERVATION, SNAPSHOT
 from service.api.problems import from_entries
@@ -61,8 +61,8 @@ def decide_on_waiting_room(
     served: ServedPolicy, compiled: CompiledScenario, raw: bytes, max_patients: int
 ) -> bytes:
     """Answer a hospital snapshot; see ``decide``."""
-    from grpo.environments.hospital.recommend import recommend  # noqa: PLC0415 - see above
-    from grpo.environments.hospital.snapshot import seed_of  # noqa: PLC0415
+    from grpo.environments.hospital.live.recommend import recommend  # noqa: PLC0415 - see above
+    from grpo.environments.hospital.live.snapshot import seed_of  # noqa: PLC0415
     from service.api.waiting_room import list_warnings, to_snapshot  # noqa: PLC0415
 
     body = decode(SNAPSHOT, raw, HOSPITAL_FORM)

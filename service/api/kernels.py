@@ -34,8 +34,8 @@ class AnyAllowed:
 def warm_act() -> None:
     """Import what ``act`` needs and decide once, so that no request waits for the compiler."""
     # Only here does numba come in, after its cache folder is set.
-    from grpo.environments.hospital.recommend import recommend  # noqa: PLC0415
-    from grpo.environments.hospital.snapshot import Snapshot, WaitingPatient  # noqa: PLC0415
+    from grpo.environments.hospital.live.recommend import recommend  # noqa: PLC0415
+    from grpo.environments.hospital.live.snapshot import Snapshot, WaitingPatient  # noqa: PLC0415
     from service.api import waiting_room  # noqa: F401, PLC0415
 
     compiled = compile_scenario(load_scenario(list_scenarios()[0]))

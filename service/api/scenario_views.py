@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.compiled import BANDS
-from grpo.environments.hospital.provenance import count_bases
+from grpo.environments.hospital.compiling.compiled import BANDS
+from grpo.environments.hospital.model.provenance import count_bases
+from grpo.environments.hospital.review.scenario_review import ScenarioReview, review_scenario
 from grpo.environments.hospital.scenario import Scenario, load_scenario
-from grpo.environments.hospital.scenario_review import ScenarioReview, review_scenario
 from service.api.scenario_schemas import (
     AcuityView,
     FactView,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.scenario_checks import lowest_units, peak_units
-from grpo.environments.hospital.snapshot import (
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.live.snapshot import (
     PatientFacts,
     Snapshot,
     WaitingPatient,
     find_class,
     held_units,
 )
+from grpo.environments.hospital.model.scenario_checks import lowest_units, peak_units
 from grpo.errors import InputError, Issue, shorten
 from service.api.act_bodies import MAX_WAIT_MINUTES, Patient, SnapshotBody
 from service.errors import InvalidRequestError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.compiled import CompiledScenario
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
 from grpo.environments.hospital.scenario import (
     Exponential,
     compile_scenario,

@@ -8,8 +8,8 @@ import pytest
 from pydantic import Field
 
 from grpo.config import Algorithm, TrainConfig
+from grpo.environments.hospital.model.scenario_model import Scenario
 from grpo.environments.hospital.scenario import list_scenarios, load_scenario
-from grpo.environments.hospital.scenario_model import Scenario
 from grpo.errors import InputError
 from grpo.schema import FrozenModel
 

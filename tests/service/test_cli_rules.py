@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from grpo.comparison.judging import Judge
 from grpo.comparison.report import RuleComparison
-from grpo.environments.hospital.rule_specs import TunedIndex, parse_rule
+from grpo.environments.hospital.rules.rule_specs import TunedIndex, parse_rule
 from grpo.environments.hospital.scenario import load_scenario
 from service import comparison_table
 from service.cli import app

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from grpo.environments.hospital.review.scenario_review import review_scenario
 from grpo.environments.hospital.scenario import Scenario, list_scenarios, load_scenario
-from grpo.environments.hospital.scenario_review import review_scenario
 from service.api.scenario_views import scenario_schema, view_review
 from service.cli import app
 from tests.grpo.hospital.bad_scenarios import MISTAKES, Mistake, bad_document, good_document

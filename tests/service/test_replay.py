@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.recommend import recommend
+from grpo.environments.hospital.live.recommend import recommend
+from grpo.environments.hospital.live.snapshot import Snapshot, seed_of, snapshot_of
 from grpo.environments.hospital.scenario import CompiledScenario
-from grpo.environments.hospital.snapshot import Snapshot, seed_of, snapshot_of
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 from service.api.example_scenario import SCENARIO
 from service.database import Database

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from grpo.environments.hospital.provenance import list_origins
+from grpo.environments.hospital.model.provenance import list_origins
 from grpo.environments.hospital.scenario import Scenario, list_scenarios, load_scenario
 from service.api.example_scenario import SCENARIO
 from service.api.scenario_views import scenario_schema

@@ -10,16 +10,15 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.records import (
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.physics.records import (
     TRACE_CAPACITY,
     TRACE_CLEANED,
     TRACE_PRESENT,
     TRACE_STARTED,
 )
-from grpo.environments.hospital.rule_table import IndexRule
-from grpo.environments.hospital.simulate import Chooser, log_rows, run_episodes
-from grpo.environments.hospital.state import (
+from grpo.environments.hospital.physics.rule_table import IndexRule
+from grpo.environments.hospital.physics.state import (
     TRACE_ACTIVITY,
     TRACE_AT,
     TRACE_CLASS,
@@ -29,6 +28,7 @@ from grpo.environments.hospital.state import (
     TRACE_USED,
     Recording,
 )
+from grpo.environments.hospital.simulate import Chooser, log_rows, run_episodes
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]

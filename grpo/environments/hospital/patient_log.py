@@ -8,8 +8,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.state import (
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.physics.state import (
     BOARDED,
     CENSUS_AT,
     CENSUS_BOARDING,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from grpo.environments.hospital.scenario_model import (
+from grpo.environments.hospital.model.scenario_model import (
     HOURS_PER_DAY,
     Acuity,
     Arrivals,

@@ -9,15 +9,15 @@ from functools import cache
 from importlib.resources import files
 
 from grpo.config import HospitalEnvironment
-from grpo.environments.hospital.compiled import CompiledScenario, compile_scenario
-from grpo.environments.hospital.queue_scenarios import make_queue_scenario
-from grpo.environments.hospital.scenario_model import (
+from grpo.environments.hospital.compiling.compiled import CompiledScenario, compile_scenario
+from grpo.environments.hospital.model.scenario_model import (
     Constant,
     Exponential,
     Lognormal,
     LognormalOfLogs,
     Scenario,
 )
+from grpo.environments.hospital.queue_scenarios import make_queue_scenario
 from grpo.errors import InputError
 
 __all__ = [

@@ -8,16 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.event_loop import (
-    NO_ACTION,
-    NO_RULE,
-    finish,
-    run_all,
-    start_clocks,
-)
-from grpo.environments.hospital.observing import find_forbidden, make_scratch
-from grpo.environments.hospital.parameters import Parameters, make_parameters
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.compiling.parameters import Parameters, make_parameters
 from grpo.environments.hospital.patient_log import (
     Census,
     Courses,
@@ -26,8 +18,16 @@ from grpo.environments.hospital.patient_log import (
     patient_costs,
     read_log,
 )
-from grpo.environments.hospital.rule_table import DispatchRule, IndexRule, stack_rules
-from grpo.environments.hospital.state import (
+from grpo.environments.hospital.physics.event_loop import (
+    NO_ACTION,
+    NO_RULE,
+    finish,
+    run_all,
+    start_clocks,
+)
+from grpo.environments.hospital.physics.observing import find_forbidden, make_scratch
+from grpo.environments.hospital.physics.rule_table import DispatchRule, IndexRule, stack_rules
+from grpo.environments.hospital.physics.state import (
     LIMIT,
     LOG_FROM,
     LOG_UNTIL,

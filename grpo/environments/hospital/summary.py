@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.compiled import CompiledScenario
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
 from grpo.environments.hospital.simulate import Outcome, PatientLog
 
 Float64 = NDArray[np.float64]

@@ -7,18 +7,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.event_loop import (
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.compiling.parameters import Parameters, make_parameters
+from grpo.environments.hospital.physics.event_loop import (
     NO_ACTION,
     NO_RULE,
     run_all,
     start_clocks,
 )
-from grpo.environments.hospital.observing import find_forbidden, make_scratch
-from grpo.environments.hospital.parameters import Parameters, make_parameters
-from grpo.environments.hospital.rule_table import stack_rules
-from grpo.environments.hospital.state import (
+from grpo.environments.hospital.physics.observing import find_forbidden, make_scratch
+from grpo.environments.hospital.physics.rule_table import stack_rules
+from grpo.environments.hospital.physics.state import (
     LIMIT,
     NOW,
     ORIGIN,
@@ -28,6 +27,7 @@ from grpo.environments.hospital.state import (
     State,
     make_state,
 )
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.vector import Bool, Float32, Float64, Int64, Transition
 from grpo.errors import InputError, ShapeError, SimulationError
 from grpo.seeding import make_seed_sequence

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.recommend import recommend
+from grpo.environments.hospital.live.recommend import recommend
+from grpo.environments.hospital.live.snapshot import snapshot_of
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import (
     CompiledScenario,
     compile_scenario,
@@ -13,7 +14,6 @@ from grpo.environments.hospital.scenario import (
     load_scenario,
 )
 from grpo.environments.hospital.simulate import simulate
-from grpo.environments.hospital.snapshot import snapshot_of
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 
 

@@ -16,8 +16,9 @@ from grpo.comparison.picture import draw_comparison
 from grpo.comparison.ranking import compare
 from grpo.comparison.report import RuleComparison
 from grpo.config import TrainConfig
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.rule_specs import parse_rule
+from grpo.environments.hospital.model.scenario_model import AlternativeCosts, Fact
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
+from grpo.environments.hospital.rules.rule_specs import parse_rule
 from grpo.environments.hospital.scenario import (
     Exponential,
     Scenario,
@@ -25,7 +26,6 @@ from grpo.environments.hospital.scenario import (
     load_scenario,
     make_queue_scenario,
 )
-from grpo.environments.hospital.scenario_model import AlternativeCosts, Fact
 from grpo.errors import InputError
 from grpo.fairness.statements import NOT_DISTINGUISHABLE
 from grpo.models.parameters import NetworkShape, initialise_actor, named_views

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from grpo.config import TrainConfig
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.model.scenario_model import Exponential, Scenario
 from grpo.environments.hospital.queue_scenarios import make_queue_scenario
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import compile_scenario, load_scenario
-from grpo.environments.hospital.scenario_model import Exponential, Scenario
 from grpo.environments.hospital.simulate import simulate
 from grpo.errors import InputError
 from grpo.fairness.report import FairnessReport

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.model.scenario_model import Exponential
 from grpo.environments.hospital.queue_scenarios import make_queue_scenario
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import compile_scenario
-from grpo.environments.hospital.scenario_model import Exponential
 from grpo.environments.hospital.simulate import Outcome, simulate
 from grpo.errors import ShapeError
 from grpo.fairness.overtaking import find_overtaking

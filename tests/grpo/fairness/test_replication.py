@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.model.scenario_model import Exponential
 from grpo.environments.hospital.queue_scenarios import make_queue_scenario
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import compile_scenario
-from grpo.environments.hospital.scenario_model import Exponential
 from grpo.environments.hospital.simulate import PatientLog, simulate
 
 EXPERIMENTS, REPLICATIONS = 300, 10

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.compiled import CompiledScenario
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
 from grpo.environments.hospital.scenario import (
     Exponential,
     Lognormal,

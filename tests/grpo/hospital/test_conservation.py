@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grpo.environments.hospital import state as columns
+from grpo.environments.hospital.live.snapshot import snapshot_of
+from grpo.environments.hospital.model.scenario_model import Law
+from grpo.environments.hospital.physics import state as columns
 from grpo.environments.hospital.scenario import (
     Constant,
     Exponential,
@@ -16,9 +18,7 @@ from grpo.environments.hospital.scenario import (
     compile_scenario,
     make_queue_scenario,
 )
-from grpo.environments.hospital.scenario_model import Law
 from grpo.environments.hospital.simulate import Outcome, simulate
-from grpo.environments.hospital.snapshot import snapshot_of
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 from grpo.errors import SimulationError
 from tests.grpo.hospital.problems import random_allowed

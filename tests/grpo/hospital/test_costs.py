@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.rule_specs import PLAIN_RULES, parse_rule
+from grpo.environments.hospital.live.snapshot import snapshot_of
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
+from grpo.environments.hospital.rules.rule_specs import PLAIN_RULES, parse_rule
 from grpo.environments.hospital.scenario import (
     Constant,
     Exponential,
@@ -17,7 +18,6 @@ from grpo.environments.hospital.scenario import (
     make_queue_scenario,
 )
 from grpo.environments.hospital.simulate import Outcome, simulate
-from grpo.environments.hospital.snapshot import snapshot_of
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 from grpo.grouping.heads import build_heads
 from grpo.grouping.specs import AttributeGroups

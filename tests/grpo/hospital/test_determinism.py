@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 import grpo
-from grpo.environments.hospital import state as columns
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.kernel_cache import kernel_cache_folder
+from grpo.environments.hospital.physics import state as columns
+from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.simulate import simulate
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 from tests.grpo.hospital.problems import LinearPolicy, random_allowed, rural
@@ -114,22 +114,22 @@ def test_an_edited_callee_gives_the_new_answer(tmp_path: Path, where: str) -> No
     shutil.copytree(
         Path(grpo.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
     )
-    folder = package / "environments" / "hospital"
-    head = "from grpo.environments.hospital.kernel import kernel\n"
+    folder = package / "environments" / "hospital" / "physics"
+    head = "from grpo.environments.hospital.physics.kernel import kernel\n"
     callee = "@kernel\ndef callee(x: float) -> float:\n    return x + {}\n"
     (folder / "probe_callee.py").write_text(head + callee.format(1))
     (folder / "probe.py").write_text(
         head
-        + "from grpo.environments.hospital.probe_callee import callee\n\n"
+        + "from grpo.environments.hospital.physics.probe_callee import callee\n\n"
         + "@kernel\ndef probe(x: float) -> float:\n    return callee(x)\n"
     )
     program = (
         "import os, pathlib\n"
-        "from grpo.environments.hospital.kernel_cache import kernel_cache_folder\n"
+        "from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder\n"
         f"if {where == 'given folder'}:\n"
         "    root = pathlib.Path(os.environ['PROBE_ROOT'])\n"
         "    os.environ['NUMBA_CACHE_DIR'] = str(kernel_cache_folder(root))\n"
-        "from grpo.environments.hospital.probe import probe\n"
+        "from grpo.environments.hospital.physics.probe import probe\n"
         "print(probe(1.0))\n"
     )
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from grpo.environments.hospital import state as columns
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.recommend import recommend
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.live.recommend import recommend
+from grpo.environments.hospital.live.snapshot import snapshot_of
+from grpo.environments.hospital.physics import state as columns
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import compile_scenario
 from grpo.environments.hospital.simulate import Outcome, simulate
-from grpo.environments.hospital.snapshot import snapshot_of
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 from grpo.grouping.heads import build_heads
 from grpo.grouping.specs import AttributeGroups

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.queue_cases import SCENARIOS, ExactCase, exact_cases, load_cases
 from benchmarks.sampled_cases import SampledCase, every_case
-from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import (
     Constant,
     Scenario,

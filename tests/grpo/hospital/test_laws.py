@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from grpo.environments.hospital.initial_stages import residual_law
-from grpo.environments.hospital.laws import LawTable, law_mean, weibull_shape
-from grpo.environments.hospital.parameters import alias_table
-from grpo.environments.hospital.scenario_model import (
+from grpo.environments.hospital.compiling.initial_stages import residual_law
+from grpo.environments.hospital.compiling.laws import LawTable, law_mean, weibull_shape
+from grpo.environments.hospital.compiling.parameters import alias_table
+from grpo.environments.hospital.model.scenario_model import (
     Constant,
     Empirical,
     Exponential,
@@ -23,7 +23,7 @@ from grpo.environments.hospital.scenario_model import (
     LognormalOfLogs,
     Weibull,
 )
-from grpo.environments.hospital.streams import normal_of, subkey, time_of
+from grpo.environments.hospital.physics.streams import normal_of, subkey, time_of
 
 DRAWS = 200_000
 

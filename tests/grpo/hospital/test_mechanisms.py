@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
 from grpo.environments.hospital.event_trace import EVENT_NAMES, EventTrace, trace_episode
+from grpo.environments.hospital.model.scenario_model import (
+    CapacityStep,
+    CareOption,
+    HarmCurve,
+    Route,
+    Stage,
+    Surge,
+)
+from grpo.environments.hospital.physics.rule_table import IndexRule
 from grpo.environments.hospital.queue_scenarios import given
-from grpo.environments.hospital.rule_table import IndexRule
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import (
     Constant,
     Exponential,
@@ -20,14 +28,6 @@ from grpo.environments.hospital.scenario import (
     Scenario,
     compile_scenario,
     make_queue_scenario,
-)
-from grpo.environments.hospital.scenario_model import (
-    CapacityStep,
-    CareOption,
-    HarmCurve,
-    Route,
-    Stage,
-    Surge,
 )
 from grpo.environments.hospital.simulate import PatientLog, simulate
 

@@ -8,20 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.features import write_features
-from grpo.environments.hospital.recommend import recommend
-from grpo.environments.hospital.scenario import (
-    Constant,
-    Exponential,
-    compile_scenario,
-    make_queue_scenario,
-)
-from grpo.environments.hospital.snapshot import (
+from grpo.environments.hospital.live.recommend import recommend
+from grpo.environments.hospital.live.snapshot import (
     PatientFacts,
     Snapshot,
     WaitingPatient,
     make_snapshot,
     snapshot_of,
+)
+from grpo.environments.hospital.physics.features import write_features
+from grpo.environments.hospital.scenario import (
+    Constant,
+    Exponential,
+    compile_scenario,
+    make_queue_scenario,
 )
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 from grpo.errors import InputError, ShapeError

@@ -10,10 +10,7 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
 
-from grpo.environments.hospital.law_integrals import gamma_share, mean_of, mean_within
-from grpo.environments.hospital.offered_load import offered_load
-from grpo.environments.hospital.scenario import Scenario, load_scenario
-from grpo.environments.hospital.scenario_model import (
+from grpo.environments.hospital.model.scenario_model import (
     Constant,
     Empirical,
     Exponential,
@@ -23,6 +20,9 @@ from grpo.environments.hospital.scenario_model import (
     LognormalOfLogs,
     Weibull,
 )
+from grpo.environments.hospital.review.law_integrals import gamma_share, mean_of, mean_within
+from grpo.environments.hospital.review.offered_load import offered_load
+from grpo.environments.hospital.scenario import Scenario, load_scenario
 from service.api.example_scenario import SCENARIO
 from tests.grpo.hospital.documents import fact
 

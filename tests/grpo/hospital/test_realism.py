@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from grpo.environments.hospital.patient_log import Census, Courses, Outcome, PatientLog
-from grpo.environments.hospital.published import PUBLISHED
-from grpo.environments.hospital.realism import Finding, compare_with_published, measure
+from grpo.environments.hospital.review.published import PUBLISHED
+from grpo.environments.hospital.review.realism import Finding, compare_with_published, measure
 from grpo.environments.hospital.scenario import compile_scenario, load_scenario
 from grpo.errors import InputError
 

@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.rule_specs import PLAIN_RULES, RULE_KINDS, TunedIndex, parse_rule
-from grpo.environments.hospital.rule_table import DispatchRule
+from grpo.environments.hospital.physics.rule_table import DispatchRule
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
+from grpo.environments.hospital.rules.rule_specs import (
+    PLAIN_RULES,
+    RULE_KINDS,
+    TunedIndex,
+    parse_rule,
+)
 from grpo.environments.hospital.scenario import (
     Constant,
     Exponential,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grpo.environments.hospital import state as columns
-from grpo.environments.hospital.dispatch_kernel import choose_activity
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.parameters import make_parameters
-from grpo.environments.hospital.rule_specs import parse_rule
-from grpo.environments.hospital.rule_table import IndexRule, stack_rules
+from grpo.environments.hospital.compiling.parameters import make_parameters
+from grpo.environments.hospital.model.scenario_model import CareOption, Fact, Pool
+from grpo.environments.hospital.physics import state as columns
+from grpo.environments.hospital.physics.dispatch_kernel import choose_activity
+from grpo.environments.hospital.physics.rule_table import IndexRule, stack_rules
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
+from grpo.environments.hospital.rules.rule_specs import parse_rule
 from grpo.environments.hospital.scenario import (
     CompiledScenario,
     Constant,
     compile_scenario,
     make_queue_scenario,
 )
-from grpo.environments.hospital.scenario_model import CareOption, Fact, Pool
 from grpo.environments.hospital.simulate import Outcome, simulate
 
 SCENARIO = make_queue_scenario(

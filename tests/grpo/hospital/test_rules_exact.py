@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.rule_specs import parse_rule
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
+from grpo.environments.hospital.rules.rule_specs import parse_rule
 from grpo.environments.hospital.scenario import (
     CompiledScenario,
     Constant,

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from grpo.environments.hospital.documents import format_document
-from grpo.environments.hospital.provenance import count_bases, list_origins
+from grpo.environments.hospital.model.documents import format_document
+from grpo.environments.hospital.model.provenance import count_bases, list_origins
+from grpo.environments.hospital.review.scenario_review import (
+    ScenarioWarning,
+    busiest_hour,
+    name_hour,
+    review_scenario,
+)
 from grpo.environments.hospital.scenario import (
     Scenario,
     compile_scenario,
     list_scenarios,
     load_scenario,
     starting_point,
-)
-from grpo.environments.hospital.scenario_review import (
-    ScenarioWarning,
-    busiest_hour,
-    name_hour,
-    review_scenario,
 )
 from grpo.errors import InputError
 from tests.grpo.hospital.bad_scenarios import MISTAKES, Mistake, bad_document, good_document

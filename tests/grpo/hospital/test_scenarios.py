@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.laws import law_mean
-from grpo.environments.hospital.offered_load import offered_load
+from grpo.environments.hospital.compiling.laws import law_mean
+from grpo.environments.hospital.review.offered_load import offered_load
+from grpo.environments.hospital.review.scenario_review import review_scenario
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import (
     compile_scenario,
     list_scenarios,
     load_scenario,
 )
-from grpo.environments.hospital.scenario_review import review_scenario
 from grpo.environments.hospital.simulate import simulate
 from grpo.errors import InputError
 

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
 from grpo.environments.hospital.event_trace import (
     EVENT_NAMES,
     EventTrace,
     trace_episode,
     write_trace,
 )
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import compile_scenario
 from grpo.environments.hospital.simulate import Outcome, PatientLog, simulate
 from tests.grpo.hospital.random_scenarios import random_scenario

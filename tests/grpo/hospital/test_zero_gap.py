@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import RULE_NAMES, make_rule
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.rules.dispatch_rules import RULE_NAMES, make_rule
 from grpo.environments.hospital.scenario import compile_scenario
 from grpo.environments.hospital.simulate import simulate
 from grpo.grouping.heads import build_heads

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from grpo.config import Algorithm, TrainConfig
-from grpo.environments.hospital.compiled import CompiledScenario
-from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.compiling.compiled import CompiledScenario
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import compile_scenario, load_scenario
 from grpo.environments.hospital.simulate import simulate
 from grpo.errors import InputError

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.dispatch_rules import make_rule
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import compile_scenario, load_scenario
 from grpo.grouping.heads import build_heads
 from grpo.grouping.specs import AttributeGroups

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grpo.environments.hospital.dispatch_rules import make_rule
-from grpo.environments.hospital.rule_specs import TunedIndex, parse_rule
-from grpo.environments.hospital.rule_table import IndexRule
+from grpo.environments.hospital.physics.rule_table import IndexRule
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
+from grpo.environments.hospital.rules.rule_specs import TunedIndex, parse_rule
 from grpo.environments.hospital.scenario import (
     Exponential,
     Scenario,

@@ -1,0 +1,1 @@
+"""What a scenario may say: the schema of ``scenarios/*.json``."""

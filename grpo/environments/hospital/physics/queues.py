@@ -1,0 +1,180 @@
+"""Data structures inside kernels: the event heap and the class queues, all O(log n) or O(1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from grpo.environments.hospital.physics.kernel import inlined, internal
+from grpo.environments.hospital.physics.state import (
+    HEAD,
+    HEAP,
+    HEAP_POSITION,
+    LENGTH,
+    NEXT,
+    NUM_EVENTS,
+    NUM_VACANT,
+    PREVIOUS,
+    SERIAL,
+    TAIL,
+    VACANT,
+    Float64,
+    Int64,
+)
+
+
+@inlined
+def sift_up(
+    due: Float64, stacks: Int64, links: Int64, i: int, position: int, slot: int, at: float
+) -> None:
+    """Move a slot from ``position`` towards the root until its parent is not later."""
+    while position > 0:
+        parent = (position - 1) >> 1
+        if due[i, parent] <= at:
+            break
+        other = stacks[i, HEAP, parent]
+        due[i, position] = due[i, parent]
+        stacks[i, HEAP, position] = other
+        links[i, other, HEAP_POSITION] = position
+        position = parent
+    due[i, position] = at
+    stacks[i, HEAP, position] = slot
+    links[i, slot, HEAP_POSITION] = position
+
+
+@inlined
+def sift_down(
+    due: Float64,
+    stacks: Int64,
+    links: Int64,
+    i: int,
+    size: int,
+    position: int,
+    slot: int,
+    at: float,
+) -> None:
+    """Move a slot from ``position`` towards the leaves until no child is earlier."""
+    while True:
+        child = 2 * position + 1
+        if child >= size:
+            break
+        if child + 1 < size and due[i, child + 1] < due[i, child]:
+            child += 1
+        if due[i, child] >= at:
+            break
+        other = stacks[i, HEAP, child]
+        due[i, position] = due[i, child]
+        stacks[i, HEAP, position] = other
+        links[i, other, HEAP_POSITION] = position
+        position = child
+    due[i, position] = at
+    stacks[i, HEAP, position] = slot
+    links[i, slot, HEAP_POSITION] = position
+
+
+@internal
+def schedule(
+    due: Float64, stacks: Int64, links: Int64, counts: Int64, i: int, slot: int, at: float
+) -> None:
+    """Set, or move, the one pending event of a slot; infinity takes it out of the heap.
+
+    Args:
+        due: State.heap_times.
+        stacks: State.stacks.
+        links: State.links.
+        counts: State.counts.
+        i: which hospital.
+        slot: whose event.
+        at: when, in hours.
+    """
+    position = links[i, slot, HEAP_POSITION]
+    size = counts[i, NUM_EVENTS]
+    if at == np.inf:
+        if position < 0:
+            return
+        # The last event fills the place.
+        links[i, slot, HEAP_POSITION] = -1
+        size -= 1
+        counts[i, NUM_EVENTS] = size
+        if position == size:
+            return
+        slot = stacks[i, HEAP, size]
+        at = due[i, size]
+    elif position < 0:
+        position = size
+        size += 1
+        counts[i, NUM_EVENTS] = size
+    if position > 0 and at < due[i, (position - 1) >> 1]:
+        sift_up(due, stacks, links, i, position, slot, at)
+    else:
+        sift_down(due, stacks, links, i, size, position, slot, at)
+
+
+@inlined
+def occupy(counts: Int64, stacks: Int64, links: Int64, i: int) -> int:
+    """Take a free slot; there must be one."""
+    left = counts[i, NUM_VACANT] - 1
+    counts[i, NUM_VACANT] = left
+    slot = stacks[i, VACANT, left]
+    links[i, slot, HEAP_POSITION] = -1
+    return int(slot)
+
+
+@inlined
+def vacate(counts: Int64, stacks: Int64, i: int, slot: int) -> None:
+    """Give a slot back."""
+    stacks[i, VACANT, counts[i, NUM_VACANT]] = slot
+    counts[i, NUM_VACANT] += 1
+
+
+@inlined
+def append(queues: Int64, links: Int64, i: int, k: int, slot: int) -> None:
+    """Put a patient at the end of the queue of class ``k``."""
+    tail = queues[i, k, TAIL]
+    links[i, slot, PREVIOUS] = tail
+    links[i, slot, NEXT] = -1
+    if tail >= 0:
+        links[i, tail, NEXT] = slot
+    else:
+        queues[i, k, HEAD] = slot
+    queues[i, k, TAIL] = slot
+    queues[i, k, LENGTH] += 1
+
+
+@inlined
+def insert_by_arrival(queues: Int64, links: Int64, i: int, k: int, slot: int) -> None:
+    """Put a patient into the queue of class ``k`` before all who came after him.
+
+    Who gets worse has waited, so the search from the head is short.
+    """
+    serial = links[i, slot, SERIAL]
+    following = queues[i, k, HEAD]
+    previous = np.int64(-1)
+    while following >= 0 and links[i, following, SERIAL] < serial:
+        previous = following
+        following = links[i, following, NEXT]
+    links[i, slot, PREVIOUS] = previous
+    links[i, slot, NEXT] = following
+    if previous >= 0:
+        links[i, previous, NEXT] = slot
+    else:
+        queues[i, k, HEAD] = slot
+    if following >= 0:
+        links[i, following, PREVIOUS] = slot
+    else:
+        queues[i, k, TAIL] = slot
+    queues[i, k, LENGTH] += 1
+
+
+@inlined
+def remove(queues: Int64, links: Int64, i: int, k: int, slot: int) -> None:
+    """Take a patient out of the queue of class ``k``, wherever he stands in it."""
+    previous, following = links[i, slot, PREVIOUS], links[i, slot, NEXT]
+    if previous >= 0:
+        links[i, previous, NEXT] = following
+    else:
+        queues[i, k, HEAD] = following
+    if following >= 0:
+        links[i, following, PREVIOUS] = previous
+    else:
+        queues[i, k, TAIL] = previous
+    queues[i, k, LENGTH] -= 1

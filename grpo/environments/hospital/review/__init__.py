@@ -1,0 +1,1 @@
+"""What a scenario implies before it is simulated, and how it compares with what was published."""

@@ -1,0 +1,1 @@
+"""Dispatch rules: declared, and built for a scenario."""
