@@ -28,7 +28,7 @@ servers:
 	sh tests/install_servers.sh
 
 unit: $(VENV)/.installed-dev servers
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf $(VENV) .grpo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

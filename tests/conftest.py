@@ -31,6 +31,15 @@ def pytest_report_header() -> str:
     return describe()
 
 
+LONGEST_FIRST = ("test_crashes.py", "test_many_workers.py", "test_outages.py", "test_traces.py")
+"""Files of few and long tests: begun last, they would leave the other process idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; the order is otherwise that of the folders."""
+    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+
+
 @pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
     """Undo what a test configured: a level set by one test must not silence another's events."""

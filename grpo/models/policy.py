@@ -73,6 +73,7 @@ class Manifest(FrozenModel):
             performance is raw.
         unmet_floors: by label, how far the served policy stays below its floor on validation.
         validation: all candidates that were compared.
+        runoff: the starting rule and the best candidate on other patients, where they met.
         library_version: version of grpo that trained it.
     """
 
@@ -98,6 +99,7 @@ class Manifest(FrozenModel):
     baseline_specialists: dict[str, float] = Field(default_factory=dict)
     unmet_floors: dict[str, float] = Field(default_factory=dict)
     validation: tuple[ValidationScore, ...] = ()
+    runoff: tuple[ValidationScore, ...] = ()
     library_version: str = ""
 
     @property

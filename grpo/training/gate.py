@@ -11,6 +11,7 @@ from grpo.models.policy import Policy, Sharpness, ValidationScore, with_serving
 from grpo.training.objective import Objective
 from grpo.training.problems import Judgement, Problem
 
+Version = tuple[str, Policy]
 SHARPNESSES: tuple[Sharpness, ...] = (1.0, 2.0, 4.0, "greedy")
 
 
@@ -31,8 +32,10 @@ def choose_policy(
     """Return the candidate with the largest F on validation, its manifest holding all scores.
 
     Every checkpoint is judged at sharpness 1 (drawn as trained, which a random optimum needs), 2,
-    4 and greedy. The starting rule is judged first and wins ties, so what is served is never worse
-    on validation than where training started. Floors that the choice does not meet are recorded.
+    4 and greedy. The starting rule is judged first and wins ties. The best of so many looks better
+    than it is, so before it takes the rule's place both are judged once more, on other seeds:
+    what is served is worse than where training started neither here nor there. Floors that the
+    choice does not meet are recorded.
 
     Args:
         problem: judges on the job's validation seeds.
@@ -40,7 +43,7 @@ def choose_policy(
         objective: F, as it was trained for.
         check: called before each judgement; may raise to stop.
     """
-    versions: list[tuple[str, Policy]] = []
+    versions: list[Version] = []
     if problem.rule_name is not None:
         rule = with_serving(candidates[0].policy, served="rule", sharpness="greedy")
         versions.append(("rule", rule))
@@ -49,18 +52,40 @@ def choose_policy(
         for candidate in candidates
         for sharpness in SHARPNESSES
     ]
+    scores = _judge(problem, versions, objective, check, runoff=False)
+    best = find_best(scores)
+    runoff: tuple[ValidationScore, ...] = ()
+    if problem.rule_name is not None and best > 0:
+        finalists = [versions[0], versions[best]]
+        runoff = _judge(problem, finalists, objective, check, runoff=True)
+        best = best if find_best(runoff) else 0
+    unmet = objective.find_unmet(scores[best].group_returns)
+    return with_serving(versions[best][1], validation=scores, runoff=runoff, unmet_floors=unmet)
+
+
+def find_best(scores: Sequence[ValidationScore]) -> int:
+    """Return the position of the largest objective, the first of equals."""
+    return int(np.argmax([score.objective for score in scores]))
+
+
+def _judge(
+    problem: Problem,
+    versions: Sequence[Version],
+    objective: Objective,
+    check: Callable[[], None],
+    *,
+    runoff: bool,
+) -> tuple[ValidationScore, ...]:
+    """Judge and score versions on the same seeds."""
     judgements = []
     for _, policy in versions:
         check()
-        judgements.append(problem.judge(policy))
-    scores = score_versions(versions, judgements, objective)
-    best = int(np.argmax([score.objective for score in scores]))
-    unmet = objective.find_unmet(scores[best].group_returns)
-    return with_serving(versions[best][1], validation=scores, unmet_floors=unmet)
+        judgements.append(problem.judge(policy, runoff=runoff))
+    return score_versions(versions, judgements, objective)
 
 
 def score_versions(
-    versions: Sequence[tuple[str, Policy]], judgements: Sequence[Judgement], objective: Objective
+    versions: Sequence[Version], judgements: Sequence[Judgement], objective: Objective
 ) -> tuple[ValidationScore, ...]:
     """Score versions of a policy by F, over the groups that every version met.
 

@@ -45,6 +45,8 @@ from grpo.training.starting_rule import make_index_term, rule_tensors
 VALIDATION_PATIENTS = 30_000
 VALIDATION_EPISODES = (32, 512)
 GYMNASIUM_VALIDATION_EPISODES = 16
+RUNOFF_FACTOR = 4
+"""How many times as much is judged when the best candidate meets the rule it started from."""
 WEIGHING_ROUNDS = 3
 SCALE_RULES = ("fcfs", "strict_acuity", "apq", "c_mu", "gc_mu")
 
@@ -88,8 +90,11 @@ class Problem(Protocol):
         """Return the environment to train on."""
         ...
 
-    def judge(self, policy: Policy) -> Judgement:
-        """Judge a policy, as it would be served, on this job's validation seeds."""
+    def judge(self, policy: Policy, *, runoff: bool = False) -> Judgement:
+        """Judge a policy, as it would be served, on this job's validation seeds.
+
+        A run-off is judged on others, and more of them where the judgement is by sampling.
+        """
         ...
 
     def judge_reference(self, uniform: Policy) -> Judgement:
@@ -163,13 +168,13 @@ class HospitalProblem:
     def _value(self, objective: Objective, returns: Float64) -> float:
         return objective.value(*self._judgement(returns))
 
-    def _returns(self, chooser: IndexRule | Chooser) -> Float64:
+    def _returns(self, chooser: IndexRule | Chooser, *, runoff: bool = False) -> Float64:
         """Return J of all heads [1 + G]: minus the cost per patient in the judged window."""
         log = simulate(
             self.compiled,
             chooser,
-            episodes=self._episodes,
-            seed=self._seed,
+            episodes=self._episodes * (RUNOFF_FACTOR if runoff else 1),
+            seed=derive_seed(self._config.seed, "run-off") if runoff else self._seed,
             warmup_hours=self._config.evaluation.warmup_hours,
             horizon_hours=self._config.evaluation.horizon_hours,
         )
@@ -186,14 +191,14 @@ class HospitalProblem:
             group_labels=self.heads.labels,
         )
 
-    def judge(self, policy: Policy) -> Judgement:
-        """Simulate the policy; every candidate meets the same patients."""
+    def judge(self, policy: Policy, *, runoff: bool = False) -> Judgement:
+        """Simulate the policy; every candidate of a round meets the same patients."""
         rng = make_generator(self._seed, "served actions")
         if policy.manifest.served == "rule" and self._rule is not None:
-            returns = self._returns(self._rule)
+            returns = self._returns(self._rule, runoff=runoff)
         else:
             returns = self._returns(
-                lambda observations, masks: policy.act(observations, masks, rng)
+                lambda observations, masks: policy.act(observations, masks, rng), runoff=runoff
             )
         return self._judgement(returns)
 
@@ -248,14 +253,15 @@ class GymnasiumProblem:
             when=find_when(self._spec),
         )
 
-    def judge(self, policy: Policy) -> Judgement:
+    def judge(self, policy: Policy, *, runoff: bool = False) -> Judgement:
         """Play whole episodes; a group's return is weighted by its share of their states."""
+        rounds = max(2, -(-GYMNASIUM_VALIDATION_EPISODES // self._variants))
         played = play_episodes(
             self._id,
             policy,
             self._spec,
-            episodes=self._variants * max(2, -(-GYMNASIUM_VALIDATION_EPISODES // self._variants)),
-            seed=self._seed,
+            episodes=self._variants * rounds * (RUNOFF_FACTOR if runoff else 1),
+            seed=derive_seed(self._config.seed, "run-off") if runoff else self._seed,
         )
         totals = played.membership.sum(axis=0)
         sums = played.returns @ played.membership

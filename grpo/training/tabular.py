@@ -70,7 +70,7 @@ class TabularTask:
         """Return N copies."""
         return TabularVectorEnvironment(self.problem, num_envs)
 
-    def judge(self, policy: Policy) -> Judgement:
+    def judge(self, policy: Policy, *, runoff: bool = False) -> Judgement:  # noqa: ARG002 - exact
         """Return the exact J_0 and J_g of the policy at its serving sharpness."""
         mean_return, returns = evaluate_tabular(self.problem, read_policy(self.problem, policy))
         return Judgement(mean_return, dict(zip(self.problem.labels, returns.tolist(), strict=True)))

@@ -190,12 +190,12 @@ class TableProblem:
 
     rule_name = "c_mu"
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    def __init__(self, table: Table, runoff: Table | None = None) -> None:
+        self.table, self.runoff = table, runoff or table
 
-    def judge(self, policy: Policy) -> Any:
+    def judge(self, policy: Policy, *, runoff: bool = False) -> Any:
         key = "rule" if policy.manifest.served == "rule" else policy.sharpness
-        mean, worst = self.table.get(key, (-9.0, -9.0))
+        mean, worst = (self.runoff if runoff else self.table).get(key, (-9.0, -9.0))
         return Judgement(mean, {"a": mean + 1, "b": worst})
 
 
@@ -227,13 +227,23 @@ def test_gate_keeps_the_rule_unless_something_is_better() -> None:
     assert len(manifest.validation) == 5
 
 
+def test_a_candidate_that_was_lucky_in_validation_loses_the_run_off_against_the_rule() -> None:
+    table: Table = {"rule": (-5.0, -8.0), 2.0: (-3.0, -4.0), "greedy": (-4.0, -5.0)}
+    lucky = gate(TableProblem(table, {"rule": (-5.0, -8.0), 2.0: (-6.0, -9.0)}), 0.5)
+    assert lucky.served == "rule"
+    assert [score.objective for score in lucky.runoff] == pytest.approx([-6.5, -7.5])
+    better = gate(TableProblem(table, {"rule": (-5.0, -8.0), 2.0: (-4.5, -8.0)}), 0.5)
+    assert (better.served, better.sharpness) == ("network", 2.0)
+    assert gate({"rule": (-1.0, -1.0)}, 0.5).runoff == ()  # the rule won at once
+
+
 def test_nobody_wins_by_groups_that_he_alone_never_met() -> None:
     class Partly:
         """The rule meets both groups; the greedy network, worse in what both met, never ``b``."""
 
         rule_name = "c_mu"
 
-        def judge(self, policy: Policy) -> Judgement:
+        def judge(self, policy: Policy, *, runoff: bool = False) -> Judgement:  # noqa: ARG002
             if policy.manifest.served == "rule":
                 return Judgement(-5.0, {"a": -5.0, "b": -9.0})
             if policy.sharpness == "greedy":
