@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from grpo.errors import InputError, ShapeError
 
@@ -106,6 +105,8 @@ def expanded_tail(episodes: int, confidence: float = CONFIDENCE) -> float:
 
     Source: Hesterberg, What Teachers Should Know About the Bootstrap, 2015, section 4.1.
     """
+    from scipy import special  # noqa: PLC0415 - costs every start a tenth of a second
+
     t = special.stdtrit(episodes - 1, (1 - confidence) / 2)
     return float(special.ndtr(np.sqrt(episodes / (episodes - 1)) * t))
 
