@@ -8,11 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.config import (
-    GymnasiumEnvironment,
-    HospitalEnvironment,
-    TrainConfig,
-)
+from grpo.config import GymnasiumEnvironment, HospitalEnvironment, TrainConfig
 from grpo.environments.gymnasium_variants import make_makers
 from grpo.environments.gymnasium_vector import GymnasiumVectorEnvironment
 from grpo.environments.hospital.rules.dispatch_rules import IndexRule, make_rule

@@ -33,7 +33,7 @@ class LognormalOfLogs(FrozenModel):
 
     kind: Literal["lognormal_of_logs"] = "lognormal_of_logs"
     mu: float = Field(ge=-10, le=10)
-    sigma: float = Field(gt=0, le=5)
+    sigma: float = Field(ge=1e-6, le=5)
 
 
 class Gamma(FrozenModel):

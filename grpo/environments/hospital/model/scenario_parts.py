@@ -161,7 +161,7 @@ class StayBands(FrozenModel):
     """
 
     long_share: Fact[dict[Name, Share]]
-    short_factor: Fact[Annotated[float, Field(gt=0, lt=1)]]
+    short_factor: Fact[Annotated[float, Field(ge=1e-3, lt=1)]]
 
 
 class Stage(FrozenModel):
