@@ -19,6 +19,9 @@ from grpo.environments.hospital.model.scenario_model import Acuity, Scenario
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
+RAREST_LONG_SHARE = 1e-6
+"""Below it nobody is long: whoever were would have to stay for ever to keep the mean."""
+
 
 @dataclass(frozen=True)
 class PatientType:
@@ -133,7 +136,7 @@ def _band_factors(scenario: Scenario, position: int) -> tuple[float, ...]:
     mean_factor = sum(w * _treatment_factor(scenario, value) for value, w in at_acuity)
     long_share = sum(w * bands.long_share.value[value] for value, w in at_acuity)
     short = bands.short_factor.value
-    long = (1 - (1 - long_share) * short) / long_share if long_share > 0 else 1.0
+    long = (1 - (1 - long_share) * short) / long_share if long_share > RAREST_LONG_SHARE else 1.0
     return (short * mean_factor, long * mean_factor)
 
 
