@@ -196,7 +196,7 @@ def two_classes_and_ten_beds() -> CompiledScenario:
         rates={"all": (4.0, 8.0)},
         treatments=(HOUR, HOUR),
         pools={"bed": 10},
-        patience=(Constant(hours=1e-9),) * 2,
+        patience=(Constant(hours=1e-6),) * 2,
     )
     return compile_scenario(scenario)
 
