@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Some hundred Python processes start: without bytecode each would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
+# One more than the cores that are meant: some tests wait for leases and servers.
+TEST_PROCESSES ?= 3
 
-.PHONY: demo serve test lint types imports servers unit clean
+.PHONY: demo serve test checks lint types imports kernels servers unit clean
 
 demo: $(VENV)/.installed
 	$(BIN)/grpo demo
@@ -12,7 +16,12 @@ demo: $(VENV)/.installed
 serve: $(VENV)/.installed
 	$(BIN)/grpo serve
 
-test: lint types imports unit
+# mypy and the compiler of the kernels take half a minute each, so they run side by side.
+test: $(VENV)/.installed-dev
+	$(MAKE) --no-print-directory -j 3 --output-sync=target checks kernels
+	$(MAKE) --no-print-directory unit
+
+checks: lint types imports
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -24,11 +33,14 @@ types: $(VENV)/.installed-dev
 imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
+kernels: $(VENV)/.installed
+	$(BIN)/grpo warm --home .grpo
+
 servers:
 	sh tests/install_servers.sh
 
 unit: $(VENV)/.installed-dev servers
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf $(VENV) .grpo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -88,7 +88,11 @@ def make_config(scenario: str, arguments: argparse.Namespace) -> TrainConfig:
             "algorithm": {"group_robustness_weight": arguments.weight},
             "budget": {"total_timesteps": arguments.timesteps},
             "seed": arguments.seed,
-            "evaluation": {"episodes": arguments.episodes},
+            "evaluation": {
+                "episodes": arguments.episodes,
+                "warmup_hours": arguments.warmup_hours,
+                "horizon_hours": arguments.hours,
+            },
         }
     )
 
@@ -98,6 +102,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--timesteps", type=int, default=3_000_000, help="per scenario")
     parser.add_argument("--episodes", type=int, default=64, help="judged episodes")
+    parser.add_argument("--hours", type=float, default=336.0, help="judged of each episode")
+    parser.add_argument("--warmup-hours", type=float, default=72.0, help="before the judged ones")
     parser.add_argument("--weight", type=float, default=0.5, help="group robustness weight")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("hospital_scheduling.png"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings as hypothesis_settings
 
 from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
 
@@ -25,19 +27,49 @@ from tests.backends import Backend, Embedded, Scaled, make_template, using  # no
 from tests.servers import Postgres, RabbitMQ, Redis  # noqa: E402
 from tests.workers.hosts import describe  # noqa: E402
 
+# Every run tries the same examples; --hypothesis-profile=default draws new ones.
+hypothesis_settings.register_profile("repeatable", derandomize=True)
+hypothesis_settings.load_profile("repeatable")
+
 
 def pytest_report_header() -> str:
     """Print what stands for worker hosts, which depends on what this machine permits."""
     return describe()
 
 
-LONGEST_FIRST = ("test_crashes.py", "test_many_workers.py", "test_outages.py", "test_traces.py")
-"""Files of few and long tests: begun last, they would leave the other process idle."""
+def pytest_configure() -> None:
+    """Look for no garbage while tests are imported and collected: all of that stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, but not among the hundreds of thousands of objects up to here."""
+    gc.freeze()
+    gc.enable()
+
+
+LONGEST_FIRST = (
+    "workers/test_many_workers.py",
+    "workers/test_crashes.py",
+    "workers/test_outages.py",
+    "service/test_end_to_end.py",
+    "workers/test_worker_process.py",
+    "service/test_schemathesis.py",
+    "service/test_demo.py",
+    "grpo/exact/test_queues.py",
+    "grpo/hospital/test_exact_queues.py",
+    "service/test_embedded.py",
+    "workers/test_resume.py",
+    "workers/test_training.py",
+    "test_example_hospital_scheduling.py",
+)
+"""Files of long tests, the longest first: begun last, one would leave the other processes idle."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest; the order is otherwise that of the folders."""
-    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+    ranks = {ROOT / "tests" / name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(autouse=True)

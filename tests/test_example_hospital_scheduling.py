@@ -15,9 +15,9 @@ def test_the_example_prints_a_table_for_every_hospital_and_draws_one_picture(
     tmp_path: Path,
 ) -> None:
     picture = tmp_path / "picture.png"
-    budget = ["--timesteps", "1", "--episodes", "2", "--output", str(picture)]
+    budget = ["--timesteps", "1", "--episodes", "2", "--warmup-hours", "0", "--hours", "24"]
     done = subprocess.run(
-        [sys.executable, "examples/hospital_scheduling.py", *budget],
+        [sys.executable, "examples/hospital_scheduling.py", *budget, "--output", str(picture)],
         capture_output=True,
         text=True,
         check=False,

@@ -28,7 +28,7 @@ from service.jobs.states import JobState
 from service.jobs.submission import submit_training_job
 from service.settings import Settings
 from tests.servers import LOOPBACK
-from tests.workers.invariants import check_sound
+from tests.workers.invariants import check_over
 from tests.workers.processes import ApiProcess, WorkerProcess, wait_until
 
 PATIENCE_SECONDS = 300.0
@@ -36,8 +36,11 @@ POSTS = 2
 """Submissions on their way when the API is killed."""
 
 
-def make_job(seed: int = 1, *, segments: int = 3, **changes: Any) -> TrainConfig:
-    """A CartPole job of some segments, each 8 iterations and a fraction of a second long."""
+def make_job(seed: int = 1, *, segments: int = 6, **changes: Any) -> TrainConfig:
+    """A CartPole job of some segments, each 8 iterations and a tenth of a second long.
+
+    It learns so slowly that the pole keeps falling at once, which makes it quick to judge.
+    """
     return TrainConfig.parse(
         {
             "environment": {"kind": "gymnasium", "id": "CartPole-v1"},
@@ -45,9 +48,10 @@ def make_job(seed: int = 1, *, segments: int = 3, **changes: Any) -> TrainConfig
                 "kind": "threshold", "feature": 0, "edges": [0.0], "labels": ["left", "right"],
             },
             "algorithm": {
-                "num_envs": 4, "num_steps": 256, "minibatch_size": 256, "hidden_sizes": [16],
+                "num_envs": 4, "num_steps": 128, "minibatch_size": 128, "hidden_sizes": [16],
+                "learning_rate": 1e-5,
             },
-            "budget": {"total_timesteps": segments * 8 * 1024},
+            "budget": {"total_timesteps": segments * 8 * 512},
             "evaluation": {"episodes": 2},
             "seed": seed,
         }
@@ -91,8 +95,10 @@ class Chaos:
         return job.id
 
     def unfinished(self) -> list[Job]:
-        jobs = [get_job(self.database, job_id) for job_id in self.jobs]
-        return [job for job in jobs if not job.state.is_terminal]
+        over = [state for state in JobState if state.is_terminal]
+        with self.database.reading() as session:
+            left = set(session.scalars(select(JobRow.id).where(JobRow.state.not_in(over))))
+        return [get_job(self.database, job_id) for job_id in self.jobs if job_id in left]
 
     def wait_all(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -115,16 +121,16 @@ class Chaos:
 
     def kill_trained(self) -> bool:
         """Kill a training that has left a checkpoint, shortly after; say whether there was one."""
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 30.0
         while time.monotonic() < deadline:
             for pid in [pid for worker in self.workers for pid in worker.trainings()]:
                 if self._has_checkpoint(pid):
                     time.sleep(self.rng.uniform(0.0, 0.2))
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-                    self.blows["training"] += 1
+                    self.blows["trained"] += 1
                     return True
-            time.sleep(0.02)
+            time.sleep(0.05)
         return False
 
     def _has_checkpoint(self, pid: int) -> bool:
@@ -227,14 +233,15 @@ class Chaos:
         return True
 
     def cancel_one(self) -> bool:
-        """Ask for the end of one job under way."""
+        """Ask for the end of one job under way; say whether that was in time."""
         job = self._pick(self.unfinished())
         if job is None:
             return False
         request_cancel(self.database, job.id)
-        check_sound(self.database, job.id)
-        self.blows["cancel"] += 1
-        return True
+        wait_until(lambda: get_job(self.database, job.id).state.is_terminal)
+        over = check_over(self.database, job.id)
+        self.blows["cancel"] += over.state is JobState.CANCELLED
+        return over.state is JobState.CANCELLED
 
     def has_trained(self, job_id: str) -> bool:
         job = get_job(self.database, job_id)

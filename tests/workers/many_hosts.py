@@ -35,7 +35,7 @@ from tests.workers.processes import is_alive, wait_dead, wait_until
 JOBS, HOSTS, TRAININGS = 40, 3, 2
 PATIENCE_SECONDS = 900.0
 SHORT = TrainConfig.parse(CONFIG.model_dump() | {"budget": {"total_timesteps": 256}})
-LONG, NUM_LONG = make_job(segments=16), 4
+LONG, NUM_LONG = make_job(segments=30), 4
 """What runs when a host is cut off: fewer than could, so that the others can take over at once."""
 
 
@@ -158,9 +158,9 @@ def main(folder: Path, how: str) -> None:
         settings = Scaled(postgres, redis).settings(
             folder / "api",
             worker_concurrency=TRAININGS,
-            heartbeat_seconds=0.3,
+            heartbeat_seconds=0.5,
             lease_seconds=4.0,
-            sweep_seconds=0.3,
+            sweep_seconds=0.5,
             checkpoint_seconds=0.0,
             log_level="warning",
         )

@@ -38,7 +38,7 @@ def restart_postgres(postgres: Postgres, api: httpx.Client, job_id: str) -> None
 
 
 def test_a_broker_away_for_30_seconds_and_a_restart_of_postgres_lose_no_job(tmp_path: Path) -> None:
-    config = make_job(segments=10)
+    config = make_job(segments=60)
     with Postgres() as postgres, Redis() as redis:
         make_template(postgres)
         settings = Scaled(postgres, redis).settings(

@@ -169,7 +169,7 @@ def test_resuming_over_http_answers_202_and_refuses_with_409(
 def test_a_training_cancelled_and_stopped_in_order_goes_on_where_it_stood_to_the_same_policy(
     settings: Settings, database: Database
 ) -> None:
-    config = make_job(segments=7)
+    config = make_job(segments=40)
     with Chaos(settings, database, workers=1, seed=1) as service:
         job_id = service.submit(config)
         first = wait_checkpoint(database, job_id, above=0)
