@@ -45,16 +45,18 @@ class Measure(Answer):
     estimate: Callable[[PatientLog], Float64] = field(kw_only=True)
 
 
-def mean_over(log: PatientLog, values: NDArray[Any], chosen: Bool) -> Float64:
-    """Average values per episode over the chosen patients, [episodes]."""
-    episode = log.episode[chosen]
-    sums = np.bincount(episode, weights=values[chosen].astype(float), minlength=log.episodes)
+def mean_over(log: PatientLog, values: NDArray[Any], chosen: Bool | None) -> Float64:
+    """Average values per episode over the chosen patients, or over all, [episodes]."""
+    episode = log.episode
+    if chosen is not None:
+        episode, values = episode[chosen], values[chosen]
+    sums = np.bincount(episode, weights=values, minlength=log.episodes)
     return np.asarray(sums / np.bincount(episode, minlength=log.episodes), dtype=np.float64)
 
 
-def of_class(log: PatientLog, k: int | None) -> Bool:
-    """Whether each patient is of type k; everybody for None."""
-    return np.ones(len(log.type), dtype=np.bool_) if k is None else np.asarray(log.type == k)
+def of_class(log: PatientLog, k: int | None) -> Bool | None:
+    """Whether each patient is of type k; None, which stands for everybody, for None."""
+    return None if k is None else np.asarray(log.type == k)
 
 
 def mean_wait(exact: float, k: int | None = None) -> Measure:
@@ -144,8 +146,6 @@ def at_hour(
     hour: int,
     read: Callable[[Census], Float64],
     tolerance: float,
-    *,
-    largest_error: float = 0.01,
 ) -> Measure:
     """Average, over the days, of what a census says at an hour of the day."""
 
@@ -154,7 +154,7 @@ def at_hour(
         there = np.flatnonzero(np.round(log.census.hours) % 24 == hour)
         return np.asarray(read(log.census)[:, there].mean(axis=1), dtype=np.float64)
 
-    return Measure(f"{name} at {hour} h", exact, tolerance, largest_error, estimate=estimate)
+    return Measure(f"{name} at {hour} h", exact, tolerance, estimate=estimate)
 
 
 def waiting(census: Census) -> Float64:

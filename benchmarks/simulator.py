@@ -48,7 +48,9 @@ def print_exact_cases() -> None:
     for case in every_case():
         for measure, samples in zip(case.measures, case.run(), strict=True):
             error = samples.std(ddof=1) / np.sqrt(len(samples))
-            off = (samples.mean() - measure.exact) / error
+            off = samples.mean() - measure.exact
+            # A share of exactly 1 has no error.
+            off = off / error if error > 0 else off
             print(
                 f"| {case.name} | {measure.name} | {measure.exact:.5f} | {samples.mean():.5f} | "
                 f"{error:.5f} | {off:+.1f} |",

@@ -120,7 +120,7 @@ class HospitalEnv(gymnasium.Env[Observation, np.int64]):
         transition = self.vector.step(np.array([taken]))
         self._observation = transition.observations[0].copy()
         self._mask = transition.action_masks[0].copy()
-        rewards = transition.head_rewards[0]
+        rewards = transition.head_rewards[0].copy()
         info = self._info(
             rewards[1:], float(transition.elapsed[0]), float(transition.discounts[0]), taken
         )

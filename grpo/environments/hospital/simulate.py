@@ -18,14 +18,14 @@ from grpo.environments.hospital.patient_log import (
     patient_costs,
     read_log,
 )
+from grpo.environments.hospital.physics.dispatch_kernel import NO_ACTION
 from grpo.environments.hospital.physics.event_loop import (
-    NO_ACTION,
-    NO_RULE,
     finish,
-    run_all,
+    run_choices,
+    run_rules,
     start_clocks,
 )
-from grpo.environments.hospital.physics.observing import find_forbidden, make_scratch
+from grpo.environments.hospital.physics.observing import find_forbidden, make_output
 from grpo.environments.hospital.physics.rule_table import DispatchRule, IndexRule, stack_rules
 from grpo.environments.hospital.physics.state import (
     LIMIT,
@@ -202,16 +202,12 @@ def _run_by_rule(
 ) -> None:
     """Run every episode to its end without leaving the kernel."""
     episodes = len(state.clock)
-    run_all(
+    run_rules(
         state,
         par,
-        np.full(episodes, NO_ACTION, dtype=np.int64),
         np.zeros(episodes, dtype=np.int64),
         stack_rules([rule], len(compiled.capacity)),
         np.ones(episodes, dtype=np.bool_),
-        np.zeros((0, compiled.observation_size), dtype=np.float32),
-        np.zeros((0, compiled.num_actions), dtype=np.bool_),
-        make_scratch(par),
     )
 
 
@@ -221,25 +217,20 @@ def _run_by_chooser(
     """Ask the chooser for all episodes at once until every one has reached its end."""
     episodes = len(state.clock)
     live = np.ones(episodes, dtype=np.bool_)
-    no_rule = IndexRule("none", *np.zeros((2, compiled.num_classes)))
-    unused = stack_rules([no_rule], len(compiled.capacity))
-    no_rules = np.full(episodes, NO_RULE, dtype=np.int64)
-    observations = np.zeros((episodes, compiled.observation_size), dtype=np.float32)
-    masks = np.zeros((episodes, compiled.num_actions), dtype=np.bool_)
+    output = make_output(par, episodes, compiled.observation_size)
     actions = np.full(episodes, NO_ACTION, dtype=np.int64)
-    scratch = make_scratch(par)
     while True:
-        run_all(state, par, actions, no_rules, unused, live, observations, masks, scratch)
+        run_choices(state, par, actions, live, math.inf, output)
         if not live.any():
             return
-        actions = np.ascontiguousarray(chooser(observations, masks), dtype=np.int64)
+        actions = np.ascontiguousarray(chooser(output.observations, output.masks), dtype=np.int64)
         if actions.shape != (episodes,):
             raise ShapeError(f"the chooser must give actions [{episodes}], not {actions.shape}")
-        forbidden = int(find_forbidden(actions, masks, live))
+        forbidden = int(find_forbidden(actions, output.masks, live))
         if forbidden >= 0:
             raise InputError.single(
                 f"/actions/{forbidden}",
                 "the mask forbids this action",
                 given=int(actions[forbidden]),
-                allowed=", ".join(map(str, np.flatnonzero(masks[forbidden]))),
+                allowed=", ".join(map(str, np.flatnonzero(output.masks[forbidden]))),
             )

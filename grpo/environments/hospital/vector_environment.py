@@ -9,20 +9,18 @@ from numpy.typing import NDArray
 
 from grpo.environments.hospital.compiling.compiled import CompiledScenario
 from grpo.environments.hospital.compiling.parameters import Parameters, make_parameters
+from grpo.environments.hospital.physics.dispatch_kernel import NO_ACTION
 from grpo.environments.hospital.physics.event_loop import (
-    NO_ACTION,
-    NO_RULE,
-    run_all,
+    run_choices,
+    run_rules,
     start_clocks,
 )
-from grpo.environments.hospital.physics.observing import find_forbidden, make_scratch
+from grpo.environments.hospital.physics.observing import find_forbidden, make_output
 from grpo.environments.hospital.physics.rule_table import stack_rules
 from grpo.environments.hospital.physics.state import (
     LIMIT,
     NOW,
     ORIGIN,
-    REWARD,
-    STEP_START,
     TOTAL,
     State,
     make_state,
@@ -30,6 +28,7 @@ from grpo.environments.hospital.physics.state import (
 from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.vector import Bool, Float32, Float64, Int64, Transition
 from grpo.errors import InputError, ShapeError, SimulationError
+from grpo.models.options import forbid_later_options
 from grpo.seeding import make_seed_sequence
 from grpo.tensors import Tensors, copy_tensor
 
@@ -57,6 +56,8 @@ class HospitalVectorEnvironment:
         group_labels: names of the groups, heads 1..; for reports only.
         burn_in: whether hospitals start in a typical state; else empty at midnight.
         horizon_hours: hours after which a hospital is truncated and stands still; infinity never.
+        earlier_options: [A] of ``forbid_later_options``, which the masks then go through; None
+            allows every option that fits.
 
     Raises:
         ShapeError: head_weights does not fit the scenario.
@@ -72,6 +73,7 @@ class HospitalVectorEnvironment:
         group_labels: tuple[str, ...] = (),
         burn_in: bool = True,
         horizon_hours: float = math.inf,
+        earlier_options: Int64 | None = None,
     ) -> None:
         if num_envs < 1:
             raise ShapeError(f"num_envs must be at least 1, not {num_envs}")
@@ -83,17 +85,14 @@ class HospitalVectorEnvironment:
         self.group_labels = group_labels or tuple(f"group {g}" for g in range(self.num_heads - 1))
         self.discount_rate = math.log(2) / half_life_hours
         self.horizon_hours = horizon_hours
-        self._burn_in = burn_in
+        self._burn_in, self._earlier_options = burn_in, earlier_options
         self._parameters = make_parameters(compiled, head_weights, discount_rate=self.discount_rate)
         rules = [make_rule(name, compiled) for name in BURN_IN_RULES]
         self._rules = stack_rules(rules, len(compiled.capacity))
-        self._observations = np.zeros((num_envs, self.observation_size), dtype=np.float32)
-        self._masks = np.zeros((num_envs, self.num_actions), dtype=np.bool_)
+        self._output = make_output(self._parameters, num_envs, self.observation_size)
         self._live = np.ones(num_envs, dtype=np.bool_)
         self._groups = np.full(num_envs, -1, dtype=np.int64)
         self._no_actions = np.full(num_envs, NO_ACTION, dtype=np.int64)
-        self._no_rules = np.full(num_envs, NO_RULE, dtype=np.int64)
-        self._scratch = make_scratch(self._parameters)
         self._never = np.zeros(num_envs, dtype=np.bool_)
         self._state = make_state(compiled, num_envs, self.num_heads, 0)
 
@@ -135,17 +134,16 @@ class HospitalVectorEnvironment:
             clock[:, NOW], hours, rules = draw_starts(self.compiled, seed, self.num_envs)
             start_clocks(state, self._parameters)
             clock[:, LIMIT] = clock[:, NOW] + hours
-            self._run(self._no_actions, rules)
+            run_rules(state, self._parameters, rules, self._rules, self._live)
             self._live[:] = True
         else:
             start_clocks(state, self._parameters)
-        clock[:, LIMIT] = clock[:, NOW] + NO_CHOICE_HOURS
-        self._run(self._no_actions, self._no_rules)
+        self._run(self._no_actions, NO_CHOICE_HOURS)
         self._require_choices()
         clock[:, ORIGIN] = clock[:, NOW]
         clock[:, LIMIT] = clock[:, NOW] + self.horizon_hours
         state.heads[:, :, TOTAL] = 0.0
-        return self._observations, self._masks
+        return self._output.observations, self._output.masks
 
     def step(self, actions: Int64) -> Transition:
         """Carry out one action per hospital; arrays of the result are reused by the next step.
@@ -161,33 +159,42 @@ class HospitalVectorEnvironment:
         chosen = np.ascontiguousarray(actions, dtype=np.int64)
         if chosen.shape != (self.num_envs,):
             raise ShapeError(f"actions must be [{self.num_envs}], not {chosen.shape}")
-        forbidden = int(find_forbidden(chosen, self._masks, self._live))
+        forbidden = int(find_forbidden(chosen, self._output.masks, self._live))
         if forbidden >= 0:
             raise InputError.single(
                 f"/actions/{forbidden}",
                 "the mask forbids this action",
                 given=int(chosen[forbidden]),
-                allowed=", ".join(map(str, np.flatnonzero(self._masks[forbidden]))),
+                allowed=", ".join(map(str, np.flatnonzero(self._output.masks[forbidden]))),
             )
-        clock = self._state.clock
         endless = not math.isfinite(self.horizon_hours)
-        if endless:
-            np.add(clock[:, NOW], NO_CHOICE_HOURS, out=clock[:, LIMIT])
-        self._run(chosen, self._no_rules)
+        self._run(chosen, NO_CHOICE_HOURS if endless else math.inf)
         if endless:
             self._require_choices()
-        elapsed = clock[:, NOW] - clock[:, STEP_START]
+        output = self._output
         return Transition(
-            observations=self._observations,
-            action_masks=self._masks,
-            head_rewards=self._state.heads[:, :, REWARD].astype(np.float32),
-            discounts=np.exp(-self.discount_rate * elapsed).astype(np.float32),
-            elapsed=elapsed.astype(np.float32),
+            observations=output.observations,
+            action_masks=output.masks,
+            head_rewards=output.rewards,
+            discounts=output.discounts,
+            elapsed=output.elapsed,
             terminated=self._never,
             truncated=self._never if endless else ~self._live,
-            final_observations=self._observations,
+            final_observations=output.observations,
             groups=self._groups,
         )
+
+    def branch(self, siblings: int) -> None:
+        """Let hospital ``n`` go on from the state of hospital ``n mod N / siblings``.
+
+        Args:
+            siblings: how many share a state, a divisor of N. All that is random about patients is
+                theirs from arrival on, so siblings meet the same patients for ever.
+        """
+        families = self.num_envs // siblings
+        for array in self._saved_arrays().values():
+            for first in range(families, self.num_envs, families):
+                array[first : first + families] = array[:families]
 
     def save_state(self) -> Tensors:
         """Return copies of all arrays that the next step depends on."""
@@ -204,7 +211,8 @@ class HospitalVectorEnvironment:
 
     def _saved_arrays(self) -> Tensors:
         """Return the arrays themselves, by name."""
-        own = {"live": self._live, "observations": self._observations, "masks": self._masks}
+        output = self._output
+        own = {"live": self._live, "observations": output.observations, "masks": output.masks}
         return {**self._state._asdict(), **own}
 
     def _require_choices(self) -> None:
@@ -215,19 +223,12 @@ class HospitalVectorEnvironment:
                 f"{NO_CHOICE_HOURS:.0f} hours: allow HOLD, more classes or more waiting"
             )
 
-    def _run(self, actions: Int64, rules: Int64) -> None:
-        """Run every live hospital to its next choice and write observations and masks."""
-        run_all(
-            self._state,
-            self._parameters,
-            actions,
-            rules,
-            self._rules,
-            self._live,
-            self._observations,
-            self._masks,
-            self._scratch,
-        )
+    def _run(self, actions: Int64, longest: float) -> None:
+        """Run every live hospital to its next choice, or its limit, and write the output."""
+        output = self._output
+        run_choices(self._state, self._parameters, actions, self._live, longest, output)
+        if self._earlier_options is not None:
+            output.masks[...] = forbid_later_options(output.masks, self._earlier_options)
 
 
 def draw_starts(

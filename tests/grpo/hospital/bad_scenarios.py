@@ -9,6 +9,7 @@ from typing import Any
 
 from grpo.environments.hospital.scenario import starting_point
 from tests.grpo.hospital.documents import fact
+from tests.grpo.hospital.random_scenarios import random_scenario
 
 Path = tuple[str | int, ...]
 
@@ -24,6 +25,7 @@ class Mistake:
         pointer: the field that the error names.
         words: some of its message.
         more: what else is set.
+        everything: the document is one with every mechanism, not the starting point.
     """
 
     name: str
@@ -32,6 +34,12 @@ class Mistake:
     pointer: str
     words: str
     more: tuple[tuple[Path, Any], ...] = ()
+    everything: bool = False
+
+
+def full_document() -> dict[str, Any]:
+    """A hospital with surges, deterioration, triage error and all else, as plain data."""
+    return dict(random_scenario(5, everything=True).model_dump(mode="json", exclude_none=True))
 
 
 def good_document() -> dict[str, Any]:
@@ -41,8 +49,8 @@ def good_document() -> dict[str, Any]:
 
 
 def bad_document(mistake: Mistake) -> dict[str, Any]:
-    """The starting point with the mistake."""
-    document = good_document()
+    """A good document with the mistake."""
+    document = full_document() if mistake.everything else good_document()
     for path, value in ((mistake.path, mistake.value), *mistake.more):
         inner: Any = document
         for part in path[:-1]:
@@ -51,15 +59,19 @@ def bad_document(mistake: Mistake) -> dict[str, Any]:
     return document
 
 
-def _route(origin: str, destination: str, chance: float) -> dict[str, Any]:
+def route(origin: str, destination: str, chance: float) -> dict[str, Any]:
+    """A route with one chance for all."""
     by_age = {age: [chance] * 3 for age in ("child", "adult", "elderly")}
     return {"origin": origin, "destination": destination, "probability": fact(by_age)}
 
 
-def _stage(name: str) -> dict[str, Any]:
+def stage(name: str, *pools: str) -> dict[str, Any]:
+    """A stage that may start on a unit of any of these pools, on a ward bed if none is given."""
     return {
         "name": name,
-        "options": [{"name": "own", "needs": fact({"ward_bed": 1})}],
+        "options": [
+            {"name": f"in_{pool}", "needs": fact({pool: 1})} for pool in pools or ("ward_bed",)
+        ],
         "stay": fact({"kind": "exponential", "mean_hours": 24.0}),
         "waiting_cost_per_hour": fact(1.0),
     }
@@ -157,7 +169,7 @@ MISTAKES = [
     Mistake(
         "an unknown stage",
         ("routes",),
-        [_route("ed", "ward", 0.1), _route("ed", "icu", 0.1)],
+        [route("ed", "ward", 0.1), route("ed", "icu", 0.1)],
         "/routes/1/destination",
         "icu",
     ),
@@ -171,15 +183,15 @@ MISTAKES = [
     Mistake(
         "a cycle without exit",
         ("routes",),
-        [_route("ed", "ward", 0.1), _route("ward", "icu", 1.0), _route("icu", "ward", 1.0)],
+        [route("ed", "ward", 0.1), route("ward", "icu", 1.0), route("icu", "ward", 1.0)],
         "/routes",
         "a cycle needs an exit",
-        more=((("stages",), [_stage("ward"), _stage("icu")]),),
+        more=((("stages",), [stage("ward"), stage("icu")]),),
     ),
     Mistake(
         "a stage that leads to itself",
         ("routes",),
-        [_route("ed", "ward", 0.1), _route("ward", "ward", 0.1)],
+        [route("ed", "ward", 0.1), route("ward", "ward", 0.1)],
         "/routes/1/destination",
         "ward",
     ),
@@ -225,4 +237,84 @@ MISTAKES = [
     Mistake("a guess", ("pools", 0, "capacity", "basis"), "guessed", "/pools/0/capacity/basis", ""),
     Mistake("a missing part", ("costs",), {}, "/costs/factor_beyond_target", "required"),
     Mistake("a number as text", VISITS, "40", "/arrivals/visits_per_day/value", "number"),
+    *(
+        Mistake(name, path, value, pointer, words, everything=True)
+        for name, path, value, pointer, words in (
+            (
+                "a surge of a million an hour",
+                ("surges", 0, "patients", "value"),
+                1e5,
+                "/surges/0/patients/value",
+                "",
+            ),
+            (
+                "an infinite stay",
+                ("stages", 0, "stay", "value"),
+                {"kind": "exponential", "mean_hours": math.inf},
+                "/stages/0/stay/value/mean_hours",
+                "finite",
+            ),
+            (
+                "triage rows of 1.2",
+                ("triage_error", "value", "old", 0),
+                [0.6, 0.6, 0.0],
+                "/triage_error/value/old/0",
+                "1.2",
+            ),
+            ("a stage nobody comes to", ("routes",), [], "/stages/0/name", "no route"),
+            (
+                "a stage on an unknown pool",
+                ("stages", 0, "options", 0, "needs", "value", "moon"),
+                1,
+                "/stages/0/options/0/needs/value/moon",
+                "moon",
+            ),
+            (
+                "a surge on an unknown pool",
+                ("surges", 0, "capacity_steps", 0, "pool"),
+                "moon",
+                "/surges/0/capacity_steps/0/pool",
+                "moon",
+            ),
+            (
+                "a surge that overlaps itself",
+                ("surges", 0, "every_hours", "value"),
+                1.0,
+                "/surges/0/every_hours/value",
+                "",
+            ),
+            (
+                "harm at falling hours",
+                ("harm", "value", "hours"),
+                [4.0, 1.0],
+                "/harm/value/hours/1",
+                "",
+            ),
+            (
+                "falling quantiles",
+                ("acuities", 0, "treatment", "value"),
+                {"kind": "empirical", "quantile_hours": [2.0, 1.0]},
+                "/acuities/0/treatment/value/quantile_hours/1",
+                "",
+            ),
+            (
+                "deterioration beyond the most urgent",
+                ("acuities", 0, "deterioration_per_hour"),
+                fact(0.1),
+                "/acuities/0/deterioration_per_hour/value",
+                "more urgent",
+            ),
+        )
+    ),
+    Mistake(
+        "a stage that waits for the units of its own patients",
+        ("routes",),
+        [route("ed", "ward", 0.1), route("ward", "hostel", 0.5)],
+        "/routes/1/destination",
+        "nobody could ever go on",
+        more=(
+            (("stages",), [stage("ward"), stage("hostel")]),
+            (("pools", 2, "capacity", "value"), 1),
+        ),
+    ),
 ]

@@ -33,8 +33,13 @@ class Draw:
         return [float(share) for share in self.rng.dirichlet(np.ones(size))]
 
     def law(self, mean: float) -> dict[str, Any]:
-        mean = mean * self.amount(0.5, 2.0)
-        cv = self.amount(0.3, 1.5)
+        return self.law_of(mean * self.amount(0.5, 2.0), self.amount(0.3, 1.5))
+
+    def stage_law(self, mean: float) -> dict[str, Any]:
+        """Draw one of few laws: what is left of a stay is computed once for each."""
+        return self.law_of(mean * round(self.amount(0.5, 2.0)), 0.4 + round(self.amount(0, 1)))
+
+    def law_of(self, mean: float, cv: float) -> dict[str, Any]:
         laws: list[dict[str, Any]] = [
             {"kind": "exponential", "mean_hours": mean},
             {"kind": "lognormal", "mean_hours": mean, "cv": cv},
@@ -151,14 +156,14 @@ def _later_stages(
             {"name": "own", "needs": fact({"ward_bed": 1})},
             {"name": "over", "needs": fact({"nurse": 1}), "cost_per_start": fact(1.0)},
         ],
-        "stay": fact(draw.law(6.0)),
+        "stay": fact(draw.stage_law(6.0)),
         "stay_factor": fact({group: draw.amount(0.5, 2) for group in groups}) if on() else None,
         "waiting_cost_per_hour": fact(draw.amount(0, 3)),
     }
     transfer = {
         "name": "transfer",
         "options": [{"name": "own", "needs": fact({"crew": 1})}],
-        "stay": fact(draw.law(1.0)),
+        "stay": fact(draw.stage_law(1.0)),
         "waiting_cost_per_hour": fact(draw.amount(0, 3)),
         "outcome": "transferred",
     }

@@ -99,7 +99,7 @@ def test_patients_are_conserved_at_every_choice(seed: int) -> None:
 def trajectory(vector: HospitalVectorEnvironment, steps: int) -> list[NDArray[np.generic]]:
     """What a policy and a trainer see of the first two hospitals from here on."""
     policy = LinearPolicy(vector.observation_size, vector.num_actions)
-    observations, masks = vector._observations, vector._masks
+    observations, masks = vector._output.observations, vector._output.masks
     seen: list[NDArray[np.generic]] = [observations[:2].copy(), masks[:2].copy()]
     for _ in range(steps):
         transition = vector.step(policy.act(observations, masks))

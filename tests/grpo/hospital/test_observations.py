@@ -18,6 +18,7 @@ from grpo.environments.hospital.live.snapshot import (
 )
 from grpo.environments.hospital.physics.features import write_features
 from grpo.environments.hospital.scenario import (
+    CompiledScenario,
     Constant,
     Exponential,
     compile_scenario,
@@ -47,6 +48,38 @@ def test_masks_allow_exactly_what_waits_and_fits(hold: bool) -> None:
             assert masks[i].sum() >= 2
             assert masks[i, -1] == hold
         masks = environment.step(random_allowed(masks, generator)).action_masks
+
+
+def compile_classes(acuities: int, groups: int) -> CompiledScenario:
+    """Acuities times groups that are told apart; 2 beds for a load of 3.3."""
+    scenario = make_queue_scenario(
+        rates={f"g{n}": (3.3 / (acuities * groups),) * acuities for n in range(groups)},
+        treatments=(Exponential(mean_hours=1.0),) * acuities,
+        pools={"bed": 2},
+    )
+    return compile_scenario(scenario, group_aware=True)
+
+
+@pytest.mark.parametrize(("acuities", "groups"), [(3, 22), (5, 26), (8, 32)])
+def test_a_class_beyond_a_word_of_64_is_seen_and_started(acuities: int, groups: int) -> None:
+    """The kernel keeps the classes with somebody waiting as bits of four words."""
+    compiled = compile_classes(acuities, groups)
+    last = compiled.num_classes - 1
+    assert last == acuities * groups - 1
+    environment = HospitalVectorEnvironment(compiled, 2, np.ones((1, compiled.num_types)))
+    _, masks = environment.reset(3)
+    for _ in range(100):
+        for i in range(2):
+            waiting = {patient.class_index for patient in snapshot_of(environment, i).patients}
+            assert set(np.flatnonzero(masks[i, :-1]).tolist()) == waiting
+        # The last class that may be is started, or HOLD where none.
+        starts = last - masks[:, -2::-1].argmax(axis=1)
+        masks = environment.step(np.where(masks[:, :-1].any(axis=1), starts, last + 1)).action_masks
+
+
+def test_more_classes_than_the_kernel_has_words_for_are_refused() -> None:
+    with pytest.raises(InputError, match=r"make 270 classes.*at most 256"):
+        compile_classes(9, 30)
 
 
 def test_observation_by_hand() -> None:

@@ -65,11 +65,12 @@ def make_room(
     slot = 0
     for k, queue in enumerate(waits):
         state.queues[0, k, columns.LENGTH] = len(queue)
+        state.counts[0, columns.PRESENT] |= bool(queue) << k
         for place, wait in enumerate(queue):
             if place == 0:
                 state.queues[0, k, columns.HEAD] = slot
             state.times[0, slot, columns.ARRIVED_AT] = 12.0 - wait
-            state.links[0, slot, columns.SERIAL] = everybody.index(wait)
+            state.keys[0, slot, columns.SERIAL] = everybody.index(wait)
             slot += 1
     return state, par
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from grpo.environments.hospital.event_trace import EVENT_NAMES, trace_episode
 from grpo.environments.hospital.model.documents import format_document
 from grpo.environments.hospital.model.provenance import count_bases, list_origins
 from grpo.environments.hospital.review.scenario_review import (
@@ -16,6 +17,7 @@ from grpo.environments.hospital.review.scenario_review import (
     name_hour,
     review_scenario,
 )
+from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import (
     Scenario,
     compile_scenario,
@@ -24,7 +26,16 @@ from grpo.environments.hospital.scenario import (
     starting_point,
 )
 from grpo.errors import InputError
-from tests.grpo.hospital.bad_scenarios import MISTAKES, Mistake, bad_document, good_document
+from tests.grpo.hospital.bad_scenarios import (
+    MISTAKES,
+    Mistake,
+    bad_document,
+    full_document,
+    good_document,
+    route,
+    stage,
+)
+from tests.grpo.hospital.documents import fact
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
@@ -34,6 +45,11 @@ def test_a_mistake_is_refused_at_its_field(mistake: Mistake) -> None:
     issues = refused.value.issues
     assert mistake.pointer in {issue.pointer for issue in issues}, issues
     assert mistake.words in str(refused.value)
+
+
+def test_the_documents_that_the_mistakes_are_made_in_are_accepted() -> None:
+    for document in (good_document(), full_document()):
+        Scenario.parse(document)
 
 
 def changed(**values: Any) -> Scenario:
@@ -85,6 +101,35 @@ def test_needs_beyond_a_shift_are_named() -> None:
     found = warnings_of(changed(pools__1__plan__value=[1] * 6 + [14] * 18))["needs_above_plan"]
     assert found.pointer == "/acuities/0/needs/value/nurse_unit"
     assert "acuity 1 needs 2 of nurse_unit; in 42 of 168 hours" in found.message
+
+
+def two_wards(first: str, *second: str, back: float) -> Scenario:
+    """Two wards, on these pools, from the first to the second and, by chance, back."""
+    return changed(
+        pools=[*good_document()["pools"], *({"name": n, "capacity": fact(2)} for n in ("a", "b"))],
+        stages=[stage("one", first), stage("other", *second)],
+        routes=[route("ed", "one", 0.3), route("one", "other", 0.5), route("other", "one", back)],
+    )
+
+
+def test_wards_that_may_wait_for_each_other_for_ever_are_named_and_really_lock() -> None:
+    locked = two_wards("a", "b", back=0.5)
+    found = warnings_of(locked)["may_lock"]
+    assert found.pointer == "/routes"
+    assert found.message.startswith("one, other may lock")
+    compiled = compile_scenario(locked)
+    trace = trace_episode(compiled, make_rule("fcfs", compiled), seed=1, horizon_hours=4000)
+    last = {name: trace.hours[trace.kind == n].max() for n, name in enumerate(EVENT_NAMES[:6])}
+    assert last["started"] < 1000
+    assert max(last["arrived"], last["diverted"], last["left"]) > 3900
+
+
+def test_wards_lock_on_one_pool_too_but_not_without_a_way_back_on_pools_of_their_own() -> None:
+    assert "other may lock" in warnings_of(two_wards("a", "a", back=0.0))["may_lock"].message
+    assert "may_lock" not in warnings_of(two_wards("a", "a", "b", back=0.0))
+    assert "may_lock" not in warnings_of(two_wards("a", "b", back=0.0))
+    for name in list_scenarios():
+        assert "may_lock" not in warnings_of(load_scenario(name))
 
 
 def test_hours_have_names() -> None:

@@ -53,6 +53,7 @@ class Replay:
     def __init__(self, compiled: CompiledScenario, trace: EventTrace) -> None:
         self.compiled, self.trace = compiled, trace
         self.where: dict[int, str] = {}
+        self.since: dict[int, float] = {}
         self.held: dict[int, int] = {}
         self.order = 0
         self.hours: defaultdict[tuple[str, bool], float] = defaultdict(float)
@@ -64,11 +65,10 @@ class Replay:
         in_use = np.zeros(len(self.compiled.capacity), dtype=np.int64)
         for n, hours in enumerate(self.trace.hours):
             assert hours >= now
-            self.wait(hours - now)
-            now = hours
+            now = float(hours)
             name = EVENT_NAMES[self.trace.kind[n]]
             used = self.trace.capacity[n] - self.trace.free[n]
-            expected = in_use + self.change(name, n)
+            expected = in_use + self.change(name, n, now)
             if name == "cleaned":
                 changed = np.flatnonzero(used != expected)
                 assert changed.tolist() == [self.trace.class_index[n]]
@@ -77,14 +77,14 @@ class Replay:
                 assert np.array_equal(used, expected), name
             assert (used >= 0).all()
             in_use = used
-        self.wait(HOURS - now)
+        for patient in self.where:
+            self.leave_place(patient, HOURS)
 
-    def wait(self, hours: float) -> None:
-        """Let time pass for everybody who is there."""
-        for patient, place in self.where.items():
-            self.hours[place, patient >= 0] += hours
+    def leave_place(self, patient: int, now: float) -> None:
+        """Add up how long a patient was where he is."""
+        self.hours[self.where[patient], patient >= 0] += now - self.since[patient]
 
-    def change(self, name: str, n: int) -> NDArray[np.int64]:
+    def change(self, name: str, n: int, now: float) -> NDArray[np.int64]:
         """Let one event happen; return by how much the units in use change at once."""
         change = np.zeros(len(self.compiled.capacity), dtype=np.int64)
         if name in ("cleaned", "capacity_changed"):
@@ -102,7 +102,9 @@ class Replay:
             assert self.compiled.activity_class[activity] == self.trace.class_index[n]
             change += self.compiled.activity_needs[activity]
             self.held[patient] = activity
-        self.where[patient] = BECOMES[name]
+        if before is not None:
+            self.leave_place(patient, now)
+        self.where[patient], self.since[patient] = BECOMES[name], now
         return change
 
 

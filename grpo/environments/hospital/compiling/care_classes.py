@@ -13,11 +13,14 @@ from grpo.environments.hospital.compiling.patient_types import PatientType
 from grpo.environments.hospital.model.facts import Fact
 from grpo.environments.hospital.model.scenario_checks import FIRST_STAGE
 from grpo.environments.hospital.model.scenario_model import CareOption, Scenario
+from grpo.errors import InputError
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 BANDS = ("short", "long")
+MOST_CLASSES = 256
+"""The kernels note by one bit of four words where somebody waits."""
 ClassKey = tuple[int, int, int, int]
 
 
@@ -59,6 +62,9 @@ def make_classes(
         types: its types.
         routes: [1 + S, Y, S] chances of going on, see ``compile_routes``.
         group_aware: whether classes tell the values of ``mix_by`` apart.
+
+    Raises:
+        InputError: there are more than ``MOST_CLASSES``.
     """
     values = scenario.attribute(scenario.mix_by).values
     seen = [values.index(t.mix_value) if group_aware else -1 for t in types]
@@ -71,6 +77,12 @@ def make_classes(
     ]
     known = {key for row in recorded for key in row}
     keys = sorted(known | {key for row in later for key in row if key is not None})
+    if len(keys) > MOST_CLASSES:
+        raise InputError.single(
+            "/acuities",
+            f"acuities, stay bands, groups told apart and stages make {len(keys)} classes",
+            allowed=f"at most {MOST_CLASSES}",
+        )
     index = {key: k for k, key in enumerate(keys)}
     labels = tuple(_label(scenario, key) for key in keys)
     options = [_options(scenario, key) for key in keys]

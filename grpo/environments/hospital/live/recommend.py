@@ -158,8 +158,8 @@ def _by_label(compiled: CompiledScenario, probabilities: Float32) -> dict[str, f
 def _reason_to_stop(room: _Room, assigned: int, limit: int | None) -> Stop | None:
     """Write the mask of what fits; say why to stop before asking, None to go on."""
     compiled = room.compiled
-    needs, of_class = compiled.activity_needs, compiled.activity_class
-    write_mask(room.lengths, room.free, needs, of_class, compiled.hold, room.masks, 0)
+    needs, first = compiled.activity_needs, compiled.classes.first_activity
+    write_mask(room.lengths, room.free[None, :], needs, first, compiled.hold, room.masks, 0)
     if not room.lengths.any():
         return "nobody_waits"
     if not room.masks[0, : compiled.hold_action].any():

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from grpo.environments.hospital.compiling.compiled import BANDS, CompiledScenario
 from grpo.environments.hospital.compiling.laws import LAW_NONE
 from grpo.environments.hospital.model.scenario_checks import FIRST_STAGE
@@ -275,7 +277,8 @@ def snapshot_of(environment: HospitalVectorEnvironment, i: int) -> Snapshot:
         slot = int(state.queues[i, k, HEAD])
         while slot >= 0:
             wait = now - float(state.times[i, slot, ARRIVED_AT])
-            serial, activity = (int(n) for n in state.links[i, slot, [SERIAL, ACTIVITY]])
+            serial = int(state.keys[i, slot, SERIAL].astype(np.int64))
+            activity = int(state.links[i, slot, ACTIVITY])
             held: tuple[int, ...] = ()
             if activity >= 0:
                 held = tuple(int(n) for n in compiled.activity_needs[activity] * at_once)

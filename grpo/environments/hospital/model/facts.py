@@ -16,6 +16,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(ge=1e-6, le=1000)]
+Multiple = Annotated[float, Field(ge=0, le=1000)]
 Hours = Annotated[float, Field(ge=1e-6, le=1e6)]
 Amount = Annotated[float, Field(ge=0, le=1e6)]
 Units = Annotated[int, Field(ge=0, le=10_000)]

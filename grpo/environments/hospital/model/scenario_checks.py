@@ -44,6 +44,7 @@ def check_scenario(scenario: Scenario) -> None:
     _check_stages(scenario)
     _check_surges(scenario)
     _check_needs(scenario)
+    _check_boarding(scenario)
     _check_alternatives(scenario)
 
 
@@ -240,6 +241,29 @@ def _check_needs(scenario: Scenario) -> None:
                     *where,
                     pool,
                 )
+
+
+def _check_boarding(scenario: Scenario) -> None:
+    """Refuse a route on which a patient would wait for units that he holds himself."""
+    peaks = peak_units(scenario)
+    first = [a.needs.value for a in scenario.acuities]
+    first += [option.needs.value for a in scenario.acuities for option in a.options]
+    taken = {FIRST_STAGE: first}
+    taken |= {s.name: [option.needs.value for option in s.options] for s in scenario.stages}
+    for n, route in enumerate(scenario.routes):
+        pairs = [(held, more) for held in taken[route.origin] for more in taken[route.destination]]
+        goes = any(max(chances) > 0 for chances in route.probability.value.values())
+        if goes and all(
+            any(units > 0 and held.get(p, 0) + units > peaks[p] for p, units in more.items())
+            for held, more in pairs
+        ):
+            raise field_error(
+                f"who is in {route.origin} keeps his units until {route.destination} starts, and "
+                "there are never enough for both at once: nobody could ever go on",
+                "routes",
+                n,
+                "destination",
+            )
 
 
 def _check_alternatives(scenario: Scenario) -> None:

@@ -16,6 +16,7 @@ from grpo.environments.hospital.model.facts import (
     PRINTABLE,
     SHARE_TOLERANCE,
     Fact,
+    Multiple,
     Name,
     Positive,
     Shares,
@@ -131,7 +132,7 @@ class Scenario(FrozenModel):
     stages: tuple[Stage, ...] = Field((), max_length=8)
     routes: tuple[Route, ...] = Field((), max_length=64)
     surges: tuple[Surge, ...] = Field((), max_length=8)
-    deterioration_factor: Fact[dict[Name, Positive]] | None = None
+    deterioration_factor: Fact[dict[Name, Multiple]] | None = None
     triage_error: Fact[dict[Name, tuple[Shares, ...]]] | None = None
     harm: Fact[HarmCurve] | None = None
     costs: Costs

@@ -37,6 +37,7 @@ from grpo.environments.hospital.physics.state import (
     DEADLINE,
     DIVERTED,
     ENTERED_AT,
+    KEY,
     LOG_ROW,
     NEXT_ARRIVAL,
     NOW,
@@ -164,9 +165,9 @@ def arrive(state: State, par: Parameters, i: int, source: int, decay: float) -> 
         charge(state.heads, par.head_weights, i, y, cost, decay)
         trace(state.trace, state.counts, state.clock, i, TRACE_DIVERTED, serial, k, -1)
         return
-    slot = occupy(state.counts, state.stacks, state.links, i)
+    slot = occupy(state.counts, state.stacks, i)
     acuity = par.class_table[par.classes[y, 0], CLASS_ACUITY]
-    state.keys[i, slot] = key
+    state.keys[i, slot, KEY] = key
     state.times[i, slot, ARRIVED_AT] = now
     state.times[i, slot, ENTERED_AT] = now
     state.times[i, slot, COSTED_AT] = now
@@ -179,7 +180,7 @@ def arrive(state: State, par: Parameters, i: int, source: int, decay: float) -> 
     state.links[i, slot, NOW_TYPE] = y
     state.links[i, slot, CLASS] = k
     state.links[i, slot, BEYOND] = 1 if beyond else 0
-    state.links[i, slot, SERIAL] = serial
+    state.keys[i, slot, SERIAL] = serial
     state.links[i, slot, ACTIVITY] = -1
     state.links[i, slot, VISIT] = 0
     state.links[i, slot, LOG_ROW] = open_record(
@@ -188,7 +189,7 @@ def arrive(state: State, par: Parameters, i: int, source: int, decay: float) -> 
     record(
         state.courses, i, state.links[i, slot, LOG_ROW], RECORDED, par.class_table[k, CLASS_ACUITY]
     )
-    append(state.queues, state.links, i, k, slot)
+    append(state.queues, state.counts, state.links, i, k, slot)
     state.counts[i, WAITING] += 1
     rate = par.types[y, RATE] + (par.types[y, EXTRA_RATE] if beyond else 0.0)
     add_cost_rate(state.heads, par.head_weights, i, y, rate)

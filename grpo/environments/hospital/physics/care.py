@@ -12,7 +12,14 @@ from grpo.environments.hospital.compiling.parameters import (
 )
 from grpo.environments.hospital.physics.costs import add_cost_rate, charge, clear_cost_rates
 from grpo.environments.hospital.physics.kernel import inlined, internal, merged
-from grpo.environments.hospital.physics.queues import append, occupy, remove, schedule, vacate
+from grpo.environments.hospital.physics.queues import (
+    append,
+    occupy,
+    remove,
+    schedule,
+    serial_of,
+    vacate,
+)
 from grpo.environments.hospital.physics.records import (
     TRACE_BOARDED,
     TRACE_CLEANED,
@@ -40,6 +47,7 @@ from grpo.environments.hospital.physics.state import (
     HEAD,
     IN_CARE,
     IS_CLEAN,
+    KEY,
     LOG_COST,
     LOG_OUTCOME,
     LOG_ROW,
@@ -48,7 +56,6 @@ from grpo.environments.hospital.physics.state import (
     OUTCOME_SERVED,
     OUTCOME_TRANSFERRED,
     PENDING,
-    SERIAL,
     START_ACUITY,
     TRANSFERRED,
     TYPE,
@@ -100,14 +107,14 @@ def release_units(state: State, par: Parameters, i: int, slot: int) -> None:
             state.counts[i, FREE + p] += units
         elif units > 0:
             visit = state.links[i, slot, VISIT]
-            key = visit_key(state.keys[i, slot], visit, CLEANING_KEY + p)
+            key = visit_key(state.keys[i, slot, KEY], visit, CLEANING_KEY + p)
             hours = time_of(key, par.laws, first_row + p, par.quantiles)
-            cleaned = occupy(state.counts, state.stacks, state.links, i)
+            cleaned = occupy(state.counts, state.stacks, i)
             state.links[i, cleaned, TYPE] = p
             state.links[i, cleaned, ACTIVITY] = units
             state.links[i, cleaned, PENDING] = IS_CLEAN
             at = state.clock[i, NOW] + hours
-            schedule(state.heap_times, state.stacks, state.links, state.counts, i, cleaned, at)
+            schedule(state.heap_times, state.stacks, state.counts, i, cleaned, at)
 
 
 @merged
@@ -126,7 +133,7 @@ def stop_boarding(state: State, par: Parameters, i: int, slot: int, decay: float
     now, y = state.clock[i, NOW], state.links[i, slot, TYPE]
     hours = now - state.times[i, slot, ARRIVED_AT]
     rate = par.stages[par.class_table[k, CLASS_STAGE], STAGE_COST]
-    remove(state.queues, state.links, i, k, slot)
+    remove(state.queues, state.counts, state.links, i, k, slot)
     state.counts[i, BOARDING] -= 1
     add_cost_rate(state.heads, par.head_weights, i, y, -rate)
     clear_cost_rates(state.heads, state.counts, i)
@@ -175,13 +182,20 @@ def start_care(state: State, par: Parameters, i: int, a: int, decay: float) -> N
     state.links[i, slot, ACTIVITY] = a
     state.links[i, slot, PENDING] = COMPLETES
     trace(
-        state.trace, state.counts, state.clock, i, TRACE_STARTED, state.links[i, slot, SERIAL], k, a
+        state.trace,
+        state.counts,
+        state.clock,
+        i,
+        TRACE_STARTED,
+        serial_of(state.keys, i, slot),
+        k,
+        a,
     )
     visit = state.links[i, slot, VISIT]
-    key = visit_key(state.keys[i, slot], visit, STAY_KEY)
+    key = visit_key(state.keys[i, slot, KEY], visit, STAY_KEY)
     row = stage * par.types.shape[0] + now_type
     at = state.clock[i, NOW] + time_of(key, par.laws, row, par.quantiles)
-    schedule(state.heap_times, state.stacks, state.links, state.counts, i, slot, at)
+    schedule(state.heap_times, state.stacks, state.counts, i, slot, at)
 
 
 @inlined
@@ -202,7 +216,7 @@ def board(state: State, par: Parameters, i: int, slot: int, stage: int) -> None:
     state.links[i, slot, CLASS] = k
     state.links[i, slot, PENDING] = BOARDS
     state.times[i, slot, ARRIVED_AT] = state.clock[i, NOW]
-    append(state.queues, state.links, i, k, slot)
+    append(state.queues, state.counts, state.links, i, k, slot)
     state.counts[i, BOARDING] += 1
     rate = par.stages[stage, STAGE_COST]
     add_cost_rate(state.heads, par.head_weights, i, state.links[i, slot, TYPE], rate)
@@ -212,7 +226,7 @@ def board(state: State, par: Parameters, i: int, slot: int, stage: int) -> None:
         state.clock,
         i,
         TRACE_BOARDED,
-        state.links[i, slot, SERIAL],
+        serial_of(state.keys, i, slot),
         k,
         -1,
     )
@@ -231,7 +245,9 @@ def complete(state: State, par: Parameters, i: int, slot: int) -> None:
     if par.routes.shape[1] > 0:
         row = stage * par.types.shape[0] + state.links[i, slot, NOW_TYPE]
         visit = state.links[i, slot, VISIT]
-        following = next_stage(par.routes, row, visit_key(state.keys[i, slot], visit, ROUTE_KEY))
+        following = next_stage(
+            par.routes, row, visit_key(state.keys[i, slot, KEY], visit, ROUTE_KEY)
+        )
     if following > 0:
         board(state, par, i, slot, following)
         return
@@ -240,7 +256,7 @@ def complete(state: State, par: Parameters, i: int, slot: int) -> None:
     if stage == 0:
         record(state.courses, i, state.links[i, slot, LOG_ROW], ED_HOURS, since)
     release_units(state, par, i, slot)
-    serial = state.links[i, slot, SERIAL]
+    serial = serial_of(state.keys, i, slot)
     if par.stages[stage, TRANSFERS] > 0.0:
         state.counts[i, TRANSFERRED] += 1
         record(state.log, i, state.links[i, slot, LOG_ROW], LOG_OUTCOME, OUTCOME_TRANSFERRED)

@@ -1,10 +1,13 @@
-"""How a dispatch rule chooses, inside the kernel: the mask, the index, the draw and the ties."""
+"""Whom to start, inside the kernel: what a rule chooses, or whether somebody is to be asked."""
 
 from __future__ import annotations
 
 import math
 
+from grpo.environments.hospital.compiling.parameters import HOLD
+from grpo.environments.hospital.physics.features import activity_fits
 from grpo.environments.hospital.physics.kernel import inlined, kernel
+from grpo.environments.hospital.physics.queues import next_present, serial_of
 from grpo.environments.hospital.physics.rule_table import (
     COUNT_SLOPE,
     DEBT_HEAD,
@@ -21,12 +24,13 @@ from grpo.environments.hospital.physics.state import (
     HEAD,
     LENGTH,
     NOW,
-    SERIAL,
     TOTAL,
     Parameters,
     State,
 )
 from grpo.environments.hospital.physics.streams import draw_uniform
+
+NO_ACTION, ASK = -1, -2
 
 
 @inlined
@@ -77,13 +81,16 @@ def choose_activity(state: State, par: Parameters, i: int, table: RuleTable, rul
     if table.drawn[rule] > 0:
         return draw_activity(state, par, i, table, rule)
     best, best_index, best_serial = -1, -math.inf, 0
-    for k in range(state.queues.shape[1]):
+    num_classes = state.queues.shape[1]
+    k = next_present(state.counts, num_classes, i, 0)
+    while k < num_classes:
         option = find_option(state, par, i, table, rule, k)
         if option >= 0:
             index = class_index(state, i, table, rule, k)
-            serial = state.links[i, state.queues[i, k, HEAD], SERIAL]
+            serial = serial_of(state.keys, i, state.queues[i, k, HEAD])
             if best < 0 or index > best_index or (index == best_index and serial < best_serial):
                 best, best_index, best_serial = option, index, serial
+        k = next_present(state.counts, num_classes, i, k + 1)
     return best
 
 
@@ -95,7 +102,7 @@ def draw_activity(state: State, par: Parameters, i: int, table: RuleTable, rule:
         option = find_option(state, par, i, table, rule, k)
         if option >= 0:
             total += max(class_index(state, i, table, rule, k), 0.0)
-            serial = state.links[i, state.queues[i, k, HEAD], SERIAL]
+            serial = serial_of(state.keys, i, state.queues[i, k, HEAD])
             if first < 0 or serial < first_serial:
                 first, first_serial = option, serial
     if total <= 0.0:
@@ -112,3 +119,28 @@ def draw_activity(state: State, par: Parameters, i: int, table: RuleTable, rule:
                     return option
                 left -= index
     return chosen
+
+
+@inlined
+def find_choice(state: State, par: Parameters, i: int, ruled: int) -> int:  # noqa: ARG001
+    """Return the activity that is forced, NO_ACTION where nothing fits, ASK where a choice is due.
+
+    Where HOLD is off and a single activity fits, there is nothing to choose.
+    """
+    found = NO_ACTION
+    num_classes = state.queues.shape[1]
+    k = next_present(state.counts, num_classes, i, 0)
+    while k < num_classes:
+        for a in range(par.first_activity[k], par.first_activity[k + 1]):
+            if activity_fits(state.counts, FREE, par.needs, i, a):
+                if found >= 0 or par.settings[HOLD] > 0.0:
+                    return ASK
+                found = a
+        k = next_present(state.counts, num_classes, i, k + 1)
+    return found
+
+
+@inlined
+def follow_rule(state: State, par: Parameters, i: int, ruled: tuple[RuleTable, int]) -> int:
+    """Return the activity that a rule, a row of a table, starts now; NO_ACTION for none."""
+    return choose_activity(state, par, i, ruled[0], ruled[1])

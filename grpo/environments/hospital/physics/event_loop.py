@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from grpo.environments.hospital.compiling.parameters import (
     CLASS_STAGE,
     DISCOUNT_RATE,
-    HOLD,
     REVIEW_HOURS,
     STAGE_COST,
 )
 from grpo.environments.hospital.physics.arrivals import arrive, draw_next_arrival
 from grpo.environments.hospital.physics.care import become_clean, complete, start_care
 from grpo.environments.hospital.physics.costs import pass_time
-from grpo.environments.hospital.physics.dispatch_kernel import choose_activity
-from grpo.environments.hospital.physics.features import Bool, Float32, Int64
+from grpo.environments.hospital.physics.dispatch_kernel import (
+    ASK,
+    NO_ACTION,
+    find_choice,
+    follow_rule,
+)
+from grpo.environments.hospital.physics.features import Bool, Int64
 from grpo.environments.hospital.physics.first_patients import fill_stages
 from grpo.environments.hospital.physics.kernel import kernel, merged
-from grpo.environments.hospital.physics.observing import Scratch, observe
+from grpo.environments.hospital.physics.observing import StepOutput, observe
+from grpo.environments.hospital.physics.prefetch import fetch_hospital, fetch_patients
 from grpo.environments.hospital.physics.queues import schedule
 from grpo.environments.hospital.physics.records import (
     TRACE_CAPACITY,
@@ -37,7 +43,6 @@ from grpo.environments.hospital.physics.state import (
     HEAD,
     HEAP,
     LEAVES,
-    LENGTH,
     LIMIT,
     LOG_COST,
     LOG_ROW,
@@ -51,7 +56,6 @@ from grpo.environments.hospital.physics.state import (
     PENDING,
     REVIEW,
     REWARD,
-    STEP_START,
     SURGE_ARRIVAL,
     TARGET_PASSES,
     WAITING,
@@ -60,34 +64,14 @@ from grpo.environments.hospital.physics.state import (
     State,
 )
 from grpo.environments.hospital.physics.waiting import (
-    activity_fits,
     leave,
     pass_target,
     settle_cost,
     worsen,
 )
 
-NO_RULE = -1
-NO_ACTION, ASK = -1, -2
 # What comes next; from ARRIVAL on: ARRIVAL + source.
 PATIENT_EVENT, CAPACITY_CHANGE, REVIEW_TIMER, SAMPLE, ARRIVAL = 0, 1, 2, 3, 4
-
-
-@merged
-def find_choice(state: State, par: Parameters, i: int) -> int:
-    """Return the activity that is forced, NO_ACTION where nothing fits, ASK where a choice is due.
-
-    Where HOLD is off and a single activity fits, there is nothing to choose.
-    """
-    found = NO_ACTION
-    for k in range(state.queues.shape[1]):
-        if state.queues[i, k, LENGTH] > 0:
-            for a in range(par.first_activity[k], par.first_activity[k + 1]):
-                if activity_fits(state.counts, par.needs, i, a):
-                    if found >= 0 or par.settings[HOLD] > 0.0:
-                        return ASK
-                    found = a
-    return found
 
 
 @merged
@@ -118,7 +102,7 @@ def happen_to_slot(state: State, par: Parameters, i: int, decay: float) -> bool:
     elif pending == WORSENS:
         worsen(state, par, i, slot, decay)
     else:
-        schedule(state.heap_times, state.stacks, state.links, state.counts, i, slot, math.inf)
+        schedule(state.heap_times, state.stacks, state.counts, i, slot, math.inf)
         if pending == COMPLETES:
             complete(state, par, i, slot)
         elif pending == LEAVES:
@@ -147,29 +131,35 @@ def let_happen(state: State, par: Parameters, i: int, event: int, decay: float) 
 
 @merged
 def advance(
-    state: State, par: Parameters, i: int, table: RuleTable, rule: int, a: int, asked: bool
+    state: State,
+    par: Parameters,
+    i: int,
+    choose: Callable[..., int],
+    ruled: object,
+    a: int,
+    asked: bool,
 ) -> bool:
-    """Run hospital ``i`` to its next choice or to its time limit; return whether the limit came.
+    """Run hospital ``i`` to its next choice or to its time limit.
 
-    With a rule the kernel makes every choice itself, so that only the limit ends the run.
+    Under ``follow_rule`` every choice is made here, so that only the limit ends the run.
 
     Args:
         state: the hospitals.
         par: their parameters.
         i: which hospital.
-        table: the rules.
-        rule: row of the rule, or NO_RULE.
+        choose: ``follow_rule`` or ``find_choice``; each caller is compiled with its own.
+        ruled: what ``choose`` is told.
         a: activity to start at once, or NO_ACTION.
         asked: whether a choice may be due at this very instant (not after HOLD).
+
+    Returns:
+        whether the limit came, rather than a choice.
     """
     decay, beta = 1.0, par.settings[DISCOUNT_RATE]
     while True:
         while a >= 0 or (asked and state.counts[i, WAITING] + state.counts[i, BOARDING] > 0):
             if a < 0:
-                if rule >= 0:
-                    a = choose_activity(state, par, i, table, rule)
-                else:
-                    a = find_choice(state, par, i)
+                a = choose(state, par, i, ruled)
                 if a == ASK:
                     state.clock[i, REVIEW] = math.inf
                     return False
@@ -179,7 +169,8 @@ def advance(
             a = NO_ACTION
         at, event = find_next_event(state, i)
         if at > state.clock[i, LIMIT]:
-            pass_time(state.clock, state.heads, state.counts, beta, i, state.clock[i, LIMIT], decay)
+            at = state.clock[i, LIMIT]
+            decay = pass_time(state.clock, state.heads, state.counts, beta, i, at, decay)
             state.clock[i, REVIEW] = math.inf
             return True
         decay = pass_time(state.clock, state.heads, state.counts, beta, i, at, decay)
@@ -201,49 +192,64 @@ def start_clocks(state: State, par: Parameters) -> None:
 
 
 @kernel
-def run_all(
-    state: State,
-    par: Parameters,
-    actions: Int64,
-    rules: Int64,
-    table: RuleTable,
-    live: Bool,
-    observations: Float32,
-    masks: Bool,
-    scratch: Scratch,
+def run_rules(state: State, par: Parameters, rules: Int64, table: RuleTable, live: Bool) -> None:
+    """Run every live hospital under a rule to its time limit, where it stops being live.
+
+    Args:
+        state: the hospitals.
+        par: their parameters.
+        rules: [N] row of the rule that makes all choices of each hospital.
+        table: the rules.
+        live: [N] which hospitals run.
+    """
+    for i in range(rules.shape[0]):
+        if live[i]:
+            advance(state, par, i, follow_rule, (table, rules[i]), NO_ACTION, True)
+            live[i] = False
+
+
+@kernel
+def run_choices(
+    state: State, par: Parameters, actions: Int64, live: Bool, longest: float, output: StepOutput
 ) -> None:
     """Carry out one action in every live hospital and run each to its next choice.
 
-    A hospital that reaches its time limit stops being live. State.heads[..., REWARD] holds the
-    discounted rewards of this call.
+    A hospital that reaches its time limit stops being live.
 
     Args:
         state: the hospitals.
         par: their parameters.
         actions: [N] activity to start, A to hold, or NO_ACTION.
-        rules: [N] row of the rule that decides from here on, or NO_RULE.
-        table: the rules.
         live: [N] which hospitals run.
-        observations: [N, O], written; pass [0, O] to skip.
-        masks: [N, A + 1], written; pass [0, A + 1] to skip.
-        scratch: working memory, see ``make_scratch``.
+        longest: hours after which a hospital reaches its limit; infinity leaves the limits as
+            they are.
+        output: what comes of it, written.
     """
-    num_activities = par.needs.shape[0]
-    for i in range(actions.shape[0]):
-        for h in range(par.head_weights.shape[1]):
+    num_activities, num_heads = par.needs.shape[0], par.head_weights.shape[1]
+    num_envs = actions.shape[0]
+    for i in range(num_envs):
+        if i + 2 < num_envs:
+            fetch_hospital(state, i + 2, output.observations, output.masks)
+        if i + 1 < num_envs:
+            fetch_patients(state, par, i + 1, actions[i + 1])
+        start = state.clock[i, NOW]
+        for h in range(num_heads):
             state.heads[i, h, REWARD] = 0.0
-        state.clock[i, STEP_START] = state.clock[i, NOW]
-        if not live[i]:
-            continue
-        a = actions[i]
-        asked = a < num_activities
-        if not asked:
-            state.clock[i, REVIEW] = state.clock[i, NOW] + par.settings[REVIEW_HOURS]
-            a = NO_ACTION
-        if advance(state, par, i, table, rules[i], a, asked):
-            live[i] = False
-        if observations.shape[0] > 0:
-            observe(state, par, i, observations, masks, scratch)
+        if live[i]:
+            if longest < math.inf:
+                state.clock[i, LIMIT] = start + longest
+            a = actions[i]
+            asked = a < num_activities
+            if not asked:
+                state.clock[i, REVIEW] = start + par.settings[REVIEW_HOURS]
+                a = NO_ACTION
+            live[i] = not advance(state, par, i, find_choice, 0, a, asked)
+            observe(state, par, i, output.observations, output.masks)
+        elapsed = state.clock[i, NOW] - start
+        output.elapsed[i] = elapsed
+        output.discounts[i] = math.exp(-par.settings[DISCOUNT_RATE] * elapsed)
+        for h in range(num_heads):
+            output.rewards[i, h] = state.heads[i, h, REWARD]
 
 
 @kernel

@@ -29,12 +29,76 @@ def sine_of_turns(turns: float) -> float:
         x = -0.5 - x
     x *= 2.0 * math.pi
     y = x * x
-    series = 1.0 - y / 156.0
-    series = 1.0 - y / 110.0 * series
-    series = 1.0 - y / 72.0 * series
-    series = 1.0 - y / 42.0 * series
-    series = 1.0 - y / 20.0 * series
-    return x * (1.0 - y / 6.0 * series)
+    series = 1.0 - y * (1.0 / 156.0)
+    series = 1.0 - y * (1.0 / 110.0) * series
+    series = 1.0 - y * (1.0 / 72.0) * series
+    series = 1.0 - y * (1.0 / 42.0) * series
+    series = 1.0 - y * (1.0 / 20.0) * series
+    return x * (1.0 - y * (1.0 / 6.0) * series)
+
+
+@inlined
+def hour_of_week(hours: float) -> float:
+    """Return hours, >= 0, from a Monday's midnight as an hour of the week in [0, 168); exact."""
+    hour = hours - HOURS_PER_WEEK * math.floor(hours * (1.0 / HOURS_PER_WEEK))
+    # The product may be rounded over a whole number.
+    if hour < 0.0:
+        hour += HOURS_PER_WEEK
+    elif hour >= HOURS_PER_WEEK:
+        hour -= HOURS_PER_WEEK
+    return hour
+
+
+@inlined
+def write_class(
+    observations: Float32, row: int, num_classes: int, k: int, waiting: int, hours: float
+) -> None:
+    """Write the features of class ``k``, in which somebody waits, the first for so many hours."""
+    many = waiting >= LOG1P.shape[0]
+    observations[row, k] = math.log1p(waiting) if many else LOG1P[waiting]
+    observations[row, num_classes + k] = math.log1p(hours)
+    observations[row, 2 * num_classes + k] = 1.0
+
+
+@inlined
+def write_pool(
+    observations: Float32, row: int, column: int, num_pools: int, free: int, now: int, usual: int
+) -> None:
+    """Write the features of a pool in ``column`` and ``num_pools`` columns behind it."""
+    some = now > 0 and free > 0
+    observations[row, column] = free / now if some else 0.0
+    observations[row, column + num_pools] = max(now, 0) / usual
+
+
+@inlined
+def write_time(observations: Float32, row: int, column: int, hour: float) -> None:
+    """Write the features of the hour of the week from ``column`` on."""
+    turns = hour * (1.0 / HOURS_PER_DAY)
+    observations[row, column] = sine_of_turns(turns)
+    observations[row, column + 1] = sine_of_turns(turns + 0.25)
+    if observations.shape[1] > column + 2:
+        turns = hour * (1.0 / HOURS_PER_WEEK)
+        observations[row, column + 2] = sine_of_turns(turns)
+        observations[row, column + 3] = sine_of_turns(turns + 0.25)
+
+
+@inlined
+def activity_fits(counts: Int64, first: int, needs: Int64, i: int, a: int) -> bool:
+    """Whether all units that an activity takes are free at once.
+
+    Args:
+        counts: [N, .] with the free units by pool from column ``first`` on.
+        first: see there.
+        needs: [A, P] units that each activity takes.
+        i: row of counts.
+        a: which activity.
+    """
+    for p in range(needs.shape[1]):
+        need = needs[a, p]
+        # Free units are below 0 while a shift that ended still runs: who needs none may start.
+        if need > 0 and need > counts[i, first + p]:
+            return False
+    return True
 
 
 @kernel
@@ -54,7 +118,8 @@ def write_features(
     somebody waits; by pool free / capacity, by pool capacity / reference; sine and cosine of the
     hour of the day; where the observation has two more columns, those of the hour of the week.
     Classes share one unit of time, so that waits compare across classes. In a shift that closes
-    fewer than 0 units are free; that counts as 0.
+    fewer than 0 units are free; that counts as 0. ``observing.observe`` writes the same, from the
+    same parts, out of a simulated hospital.
 
     Args:
         lengths: [K] patients waiting.
@@ -67,30 +132,15 @@ def write_features(
         row: row to write.
     """
     num_classes, num_pools = lengths.shape[0], free.shape[0]
+    for k in range(3 * num_classes):
+        observations[row, k] = 0.0
     for k in range(num_classes):
-        waiting = lengths[k]
-        if waiting > 0:
-            many = waiting >= LOG1P.shape[0]
-            observations[row, k] = math.log1p(waiting) if many else LOG1P[waiting]
-            observations[row, num_classes + k] = math.log1p(head_waits[k])
-            observations[row, 2 * num_classes + k] = 1.0
-        else:
-            observations[row, k] = 0.0
-            observations[row, num_classes + k] = 0.0
-            observations[row, 2 * num_classes + k] = 0.0
+        if lengths[k] > 0:
+            write_class(observations, row, num_classes, k, lengths[k], head_waits[k])
     first = 3 * num_classes
     for p in range(num_pools):
-        some = capacity[p] > 0 and free[p] > 0
-        observations[row, first + p] = free[p] / capacity[p] if some else 0.0
-        observations[row, first + num_pools + p] = max(capacity[p], 0) / reference[p]
-    last = first + 2 * num_pools
-    turns = (hour % HOURS_PER_DAY) / HOURS_PER_DAY
-    observations[row, last] = sine_of_turns(turns)
-    observations[row, last + 1] = sine_of_turns(turns + 0.25)
-    if observations.shape[1] > last + 2:
-        turns = hour / HOURS_PER_WEEK
-        observations[row, last + 2] = sine_of_turns(turns)
-        observations[row, last + 3] = sine_of_turns(turns + 0.25)
+        write_pool(observations, row, first + p, num_pools, free[p], capacity[p], reference[p])
+    write_time(observations, row, first + 2 * num_pools, hour)
 
 
 @kernel
@@ -98,7 +148,7 @@ def write_mask(
     lengths: Int64,
     free: Int64,
     needs: Int64,
-    activity_class: Int64,
+    first_activity: Int64,
     hold: bool,
     masks: Bool,
     row: int,
@@ -106,24 +156,24 @@ def write_mask(
     """Write which actions are allowed: an activity with somebody waiting whose needs all fit, HOLD.
 
     HOLD is also allowed where nothing else is, so that at least one action always is.
+    ``observing.observe`` writes the same out of a simulated hospital.
 
     Args:
         lengths: [K] patients waiting.
-        free: [P] free units.
+        free: [1, P] free units.
         needs: [A, P] units that each activity takes.
-        activity_class: [A] class of each activity.
+        first_activity: [K + 1] activities of class k are first[k] .. first[k + 1] - 1.
         hold: whether HOLD is allowed where something else is.
         masks: [N, A + 1], of which ``row`` is written.
         row: row to write.
     """
-    num_activities = needs.shape[0]
     some = False
-    for a in range(num_activities):
-        allowed = lengths[activity_class[a]] > 0
-        if allowed:
-            for p in range(free.shape[0]):
-                if needs[a, p] > 0 and free[p] < needs[a, p]:
-                    allowed = False
-        masks[row, a] = allowed
-        some = some or allowed
-    masks[row, num_activities] = hold or not some
+    for a in range(needs.shape[0]):
+        masks[row, a] = False
+    for k in range(lengths.shape[0]):
+        if lengths[k] > 0:
+            for a in range(first_activity[k], first_activity[k + 1]):
+                allowed = activity_fits(free, 0, needs, 0, a)
+                masks[row, a] = allowed
+                some = some or allowed
+    masks[row, needs.shape[0]] = hold or not some

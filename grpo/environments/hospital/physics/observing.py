@@ -1,4 +1,4 @@
-"""From a hospital's state to what a policy sees of it, and whether an action is allowed."""
+"""From a hospital's state to what a policy sees of it, and what a batch gives back of a step."""
 
 from __future__ import annotations
 
@@ -8,72 +8,86 @@ import numpy as np
 
 from grpo.environments.hospital.compiling.parameters import HOLD
 from grpo.environments.hospital.physics.features import (
-    HOURS_PER_WEEK,
     Bool,
     Float32,
     Int64,
-    write_features,
-    write_mask,
+    activity_fits,
+    hour_of_week,
+    write_class,
+    write_pool,
+    write_time,
 )
 from grpo.environments.hospital.physics.kernel import kernel, merged
+from grpo.environments.hospital.physics.queues import next_present
 from grpo.environments.hospital.physics.state import (
     ARRIVED_AT,
     FREE,
     HEAD,
     LENGTH,
     NOW,
-    Float64,
     Parameters,
     State,
 )
 
 
-class Scratch(NamedTuple):
-    """Working memory of one call of run_all: [K] lengths, [K] head waits, [P] units."""
+class StepOutput(NamedTuple):
+    """What a call of run_choices gives back of every hospital.
 
-    lengths: Int64
-    head_waits: Float64
-    free: Int64
-    capacity: Int64
+    Attributes:
+        observations: [N, O] what the next choice sees.
+        masks: [N, A + 1] which actions it allows.
+        rewards: [N, H] rewards of the call, discounted inside it.
+        elapsed: [N] hours that passed.
+        discounts: [N] discount over them.
+    """
+
+    observations: Float32
+    masks: Bool
+    rewards: Float32
+    elapsed: Float32
+    discounts: Float32
 
 
-def make_scratch(par: Parameters) -> Scratch:
-    """Return working memory, since kernels create no arrays themselves."""
-    num_classes, num_pools = len(par.class_table), par.needs.shape[1]
-    return Scratch(
-        np.zeros(num_classes, dtype=np.int64),
-        np.zeros(num_classes),
-        np.zeros(num_pools, dtype=np.int64),
-        np.zeros(num_pools, dtype=np.int64),
+def make_output(par: Parameters, num_envs: int, observation_size: int) -> StepOutput:
+    """Return arrays for the output of so many hospitals, 0 for none."""
+    return StepOutput(
+        np.zeros((num_envs, observation_size), dtype=np.float32),
+        np.zeros((num_envs, len(par.needs) + 1), dtype=np.bool_),
+        np.zeros((num_envs, par.head_weights.shape[1]), dtype=np.float32),
+        np.zeros(num_envs, dtype=np.float32),
+        np.ones(num_envs, dtype=np.float32),
     )
 
 
 @merged
-def observe(
-    state: State, par: Parameters, i: int, observations: Float32, masks: Bool, scratch: Scratch
-) -> None:
-    """Write the observation and the mask of hospital ``i``."""
-    num_pools = par.needs.shape[1]
-    for k in range(scratch.lengths.shape[0]):
-        scratch.lengths[k] = state.queues[i, k, LENGTH]
-        if scratch.lengths[k] > 0:
-            slot = state.queues[i, k, HEAD]
-            scratch.head_waits[k] = state.clock[i, NOW] - state.times[i, slot, ARRIVED_AT]
+def observe(state: State, par: Parameters, i: int, observations: Float32, masks: Bool) -> None:
+    """Write the observation and the mask of hospital ``i``: see ``features.write_features``.
+
+    Only classes in which somebody waits are looked at.
+    """
+    num_classes, num_pools = state.queues.shape[1], par.needs.shape[1]
+    num_activities = par.needs.shape[0]
+    for k in range(3 * num_classes):
+        observations[i, k] = 0.0
+    for a in range(num_activities):
+        masks[i, a] = False
+    some = False
+    k = next_present(state.counts, num_classes, i, 0)
+    while k < num_classes:
+        slot = state.queues[i, k, HEAD]
+        hours = state.clock[i, NOW] - state.times[i, slot, ARRIVED_AT]
+        write_class(observations, i, num_classes, k, state.queues[i, k, LENGTH], hours)
+        for a in range(par.first_activity[k], par.first_activity[k + 1]):
+            allowed = activity_fits(state.counts, FREE, par.needs, i, a)
+            masks[i, a] = allowed
+            some = some or allowed
+        k = next_present(state.counts, num_classes, i, k + 1)
+    masks[i, num_activities] = par.settings[HOLD] > 0.0 or not some
+    first = 3 * num_classes
     for p in range(num_pools):
-        scratch.free[p] = state.counts[i, FREE + p]
-        scratch.capacity[p] = state.counts[i, FREE + num_pools + p]
-    write_features(
-        scratch.lengths,
-        scratch.head_waits,
-        scratch.free,
-        scratch.capacity,
-        par.capacity,
-        state.clock[i, NOW] % HOURS_PER_WEEK,
-        observations,
-        i,
-    )
-    hold = par.settings[HOLD] > 0.0
-    write_mask(scratch.lengths, scratch.free, par.needs, par.activity_class, hold, masks, i)
+        free, now = state.counts[i, FREE + p], state.counts[i, FREE + num_pools + p]
+        write_pool(observations, i, first + p, num_pools, free, now, par.capacity[p])
+    write_time(observations, i, first + 2 * num_pools, hour_of_week(state.clock[i, NOW]))
 
 
 @kernel

@@ -19,11 +19,13 @@ from grpo.environments.hospital.physics.costs import (
     clear_cost_rates,
     waiting_cost,
 )
+from grpo.environments.hospital.physics.features import activity_fits
 from grpo.environments.hospital.physics.kernel import inlined, internal, merged
 from grpo.environments.hospital.physics.queues import (
     insert_by_arrival,
     remove,
     schedule,
+    serial_of,
     vacate,
 )
 from grpo.environments.hospital.physics.records import (
@@ -40,6 +42,7 @@ from grpo.environments.hospital.physics.state import (
     COSTED_AT,
     DEADLINE,
     FREE,
+    KEY,
     LEAVES,
     LEFT,
     LOG_COST,
@@ -50,13 +53,13 @@ from grpo.environments.hospital.physics.state import (
     NOW_TYPE,
     OUTCOME_LEFT,
     PENDING,
-    SERIAL,
     TARGET_PASSES,
     TYPE,
     WAITING,
     WORSENS,
     WORSENS_AT,
     Float64,
+    Int32,
     Int64,
     Parameters,
     State,
@@ -68,21 +71,10 @@ WORSENING_KEY = 8
 
 
 @inlined
-def activity_fits(counts: Int64, needs: Int64, i: int, a: int) -> bool:
-    """Whether all units that an activity takes are free at once."""
-    for p in range(needs.shape[1]):
-        need = needs[a, p]
-        # Free units are below 0 while a shift that ended still runs: who needs none may start.
-        if need > 0 and need > counts[i, FREE + p]:
-            return False
-    return True
-
-
-@inlined
 def class_fits(counts: Int64, needs: Int64, first_activity: Int64, i: int, k: int) -> bool:
     """Whether a patient of class ``k`` could start now on one of its sets of units."""
     for a in range(first_activity[k], first_activity[k + 1]):
-        if activity_fits(counts, needs, i, a):
+        if activity_fits(counts, FREE, needs, i, a):
             return True
     return False
 
@@ -100,9 +92,9 @@ def worsening_time(types: Float64, y: int, level: int, key: Key) -> float:
 def _schedule_next(
     types: Float64,
     times: Float64,
-    links: Int64,
+    links: Int32,
     due: Float64,
-    stacks: Int64,
+    stacks: Int32,
     counts: Int64,
     i: int,
     slot: int,
@@ -117,7 +109,7 @@ def _schedule_next(
         if kink < at:
             at, pending = kink, TARGET_PASSES
     links[i, slot, PENDING] = pending
-    schedule(due, stacks, links, counts, i, slot, at)
+    schedule(due, stacks, counts, i, slot, at)
 
 
 @inlined
@@ -141,7 +133,7 @@ def wait_for_next(state: State, par: Parameters, i: int, slot: int) -> None:
 
 @inlined
 def take_cost_rate(
-    heads: Float64, weights: Float64, types: Float64, links: Int64, i: int, slot: int, sign: float
+    heads: Float64, weights: Float64, types: Float64, links: Int32, i: int, slot: int, sign: float
 ) -> None:
     """Add, or with sign -1 take away, the cost rate of a patient waiting for the first stage."""
     y = links[i, slot, NOW_TYPE]
@@ -153,7 +145,7 @@ def take_cost_rate(
 
 @inlined
 def settle_cost(
-    log: Float64, clock: Float64, times: Float64, links: Int64, types: Float64, i: int, slot: int
+    log: Float64, clock: Float64, times: Float64, links: Int32, types: Float64, i: int, slot: int
 ) -> None:
     """Add the cost of a patient's waiting as he is now, since he became so, to his record."""
     arrived = times[i, slot, ARRIVED_AT]
@@ -165,7 +157,7 @@ def settle_cost(
 @inlined
 def stop_waiting(state: State, par: Parameters, i: int, slot: int) -> None:
     """Take a patient out of the queue and his cost out of the rates; close his wait."""
-    remove(state.queues, state.links, i, state.links[i, slot, CLASS], slot)
+    remove(state.queues, state.counts, state.links, i, state.links[i, slot, CLASS], slot)
     state.counts[i, WAITING] -= 1
     take_cost_rate(state.heads, par.head_weights, par.types, state.links, i, slot, -1.0)
     clear_cost_rates(state.heads, state.counts, i)
@@ -194,7 +186,7 @@ def leave(state: State, par: Parameters, i: int, slot: int, decay: float) -> Non
         state.clock,
         i,
         TRACE_LEFT,
-        state.links[i, slot, SERIAL],
+        serial_of(state.keys, i, slot),
         state.links[i, slot, CLASS],
         -1,
     )
@@ -235,11 +227,11 @@ def worsen(state: State, par: Parameters, i: int, slot: int, decay: float) -> No
     k = state.links[i, slot, CLASS]
     acuity = par.class_table[par.classes[y, 0], CLASS_ACUITY]
     if acuity < par.class_table[k, CLASS_ACUITY]:
-        remove(state.queues, state.links, i, k, slot)
+        remove(state.queues, state.counts, state.links, i, k, slot)
         k = par.classes[y, 0]
         state.links[i, slot, CLASS] = k
-        insert_by_arrival(state.queues, state.links, i, k, slot)
-    key = state.keys[i, slot]
+        insert_by_arrival(state.queues, state.counts, state.links, state.keys, i, k, slot)
+    key = state.keys[i, slot, KEY]
     state.times[i, slot, WORSENS_AT] = now + worsening_time(par.types, y, acuity, key)
     trace(
         state.trace,
@@ -247,7 +239,7 @@ def worsen(state: State, par: Parameters, i: int, slot: int, decay: float) -> No
         state.clock,
         i,
         TRACE_WORSENED,
-        state.links[i, slot, SERIAL],
+        serial_of(state.keys, i, slot),
         k,
         -1,
     )

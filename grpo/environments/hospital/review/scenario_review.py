@@ -15,6 +15,7 @@ from grpo.environments.hospital.model.facts import HOURS_PER_DAY
 from grpo.environments.hospital.model.provenance import Origin, list_origins
 from grpo.environments.hospital.model.scenario_checks import all_needs
 from grpo.environments.hospital.model.scenario_model import Scenario
+from grpo.environments.hospital.review.boarding_locks import stages_that_may_lock
 from grpo.environments.hospital.review.offered_load import (
     OfferedLoad,
     PoolLoad,
@@ -32,7 +33,7 @@ class ScenarioWarning:
     """Something doubtful, at a field.
 
     Attributes:
-        code: unstable, overloaded_hours or needs_above_plan; stable.
+        code: unstable, overloaded_hours, needs_above_plan or may_lock; stable.
         pointer: JSON pointer of the field.
         message: what is doubtful, with the numbers.
     """
@@ -62,7 +63,11 @@ class ScenarioReview:
 def review_scenario(scenario: Scenario) -> ScenarioReview:
     """Compute loads, warnings and origins; a fraction of a second for the largest scenarios."""
     load = offered_load(scenario)
-    warnings = (*_warn_of_loads(scenario, load), *_warn_of_needs(scenario, load))
+    warnings = (
+        *_warn_of_loads(scenario, load),
+        *_warn_of_needs(scenario, load),
+        *_warn_of_locks(scenario),
+    )
     return ScenarioReview(load, surge_loads(scenario), warnings, list_origins(scenario))
 
 
@@ -108,6 +113,17 @@ def _warn_of_needs(scenario: Scenario, load: OfferedLoad) -> Iterator[ScenarioWa
                     f"are staffed (at least {int(staffed[pool].min())}), and nobody can start"
                 )
                 yield ScenarioWarning("needs_above_plan", make_pointer((*where, pool)), message)
+
+
+def _warn_of_locks(scenario: Scenario) -> Iterator[ScenarioWarning]:
+    if stages := stages_that_may_lock(scenario):
+        message = (
+            f"{', '.join(stages)} may lock: a patient keeps his units until the next stage starts, "
+            "and all of theirs may be held by patients who wait for each other in a circle; then "
+            "none of them ever moves again. Routes without a way back, to stages on pools of their "
+            "own, cannot lock"
+        )
+        yield ScenarioWarning("may_lock", make_pointer(("routes",)), message)
 
 
 def busiest_hour(pool: PoolLoad) -> int:
