@@ -7,16 +7,14 @@ judged patients cost under it: most of the noise of long queues goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from benchmarks.exact_cases import SEEDS, Case
+from benchmarks.queue_problem import Float64, Queue
 from grpo.config import TrainConfig
 from grpo.environments.hospital.compiling.compiled import CompiledScenario
-from grpo.environments.hospital.model.scenario_model import Scenario
 from grpo.environments.hospital.queue_scenarios import make_queue_scenario
 from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.scenario import Constant, Exponential, compile_scenario
@@ -25,8 +23,6 @@ from grpo.models.policy import Policy
 from grpo.oracles.queues import erlang_c, solve_robust_queue
 from grpo.seeding import make_generator
 from grpo.training.job import train_policy
-
-Float64 = np.ndarray[Any, np.dtype[np.float64]]
 
 EPISODES = 64
 HOURS = 20_000.0
@@ -37,38 +33,8 @@ EVALUATION_SEED = 99
 ADMISSION_REWARDS = (10.0, 1.0)
 BEDS = 10
 HELD_BACK = 3
+GROUPS = ("adult", "pediatric", "elderly", "other")
 LOSING_HOURS = 1e-4  # patience where there is no queue: who is not admitted at once is lost
-
-
-@dataclass(frozen=True)
-class Queue:
-    """A queueing problem with its exact optimum.
-
-    Attributes:
-        name: of the case in queue_cases.json.
-        scenario: the problem.
-        best: the optimal cost, in what ``measure`` gives.
-        fcfs: the cost of first come first served.
-        measure: cost of waits by class [K], and of the cost per hour.
-        required: least percentage of the way from FCFS to the optimum.
-        algorithm: hyperparameters besides those of all queues.
-        steps: budget.
-        hold: whether a server may be kept free.
-        half_life_hours: of the discount.
-        judged_hours: what the gate judges by; long queues take hundreds of hours to forget.
-    """
-
-    name: str
-    scenario: Scenario
-    best: float
-    fcfs: float
-    measure: Callable[[Float64, float], float]
-    required: float
-    algorithm: dict[str, Any]
-    steps: int
-    hold: bool = False
-    half_life_hours: float = 24.0
-    judged_hours: float = 2_000.0
 
 
 ALGORITHM: dict[str, Any] = {
@@ -182,25 +148,34 @@ def make_priority_queue(
     return Queue(name, scenario, best - in_care, fcfs, _cost_rate, required, {}, 1_000_000)
 
 
-def make_group_queue() -> Queue:
-    """Return three groups with one service law: the worst weighted wait is to be least."""
-    rates, weights = np.array([0.25, 0.4, 0.2]), np.array([1.0, 1.5, 2.5])
-    heads = np.vstack([np.zeros(3), np.diag(weights)])
-    best = solve_robust_queue(rates, 1.0, 1, heads, weight=1.0).value
-    wait = erlang_c(float(rates.sum()), 1) / (1 - float(rates.sum()))
-    fcfs = float(weights.max()) * wait
+def make_group_queue(
+    name: str = "group_robust_mm1",
+    by_class: tuple[float, ...] = (0.25, 0.4, 0.2),
+    costs: tuple[float, ...] = (1.0, 1.5, 2.5),
+    *,
+    servers: int = 1,
+) -> Queue:
+    """Return a group for each class, one service law: the worst weighted wait is to be least.
+
+    The optimum is that of the polymatroid of waits (``solve_robust_queue``).
+    """
+    rates, weights = np.array(by_class), np.array(costs)
+    heads = np.vstack([np.zeros(len(rates)), np.diag(weights)])
+    best = solve_robust_queue(rates, 1.0, servers, heads, weight=1.0).value
+    load = float(rates.sum())
+    fcfs = float(weights.max()) * erlang_c(load, servers) / (servers - load)
     scenario = make_queue_scenario(
         rates={
-            name: tuple(rates[k] if k == n else 0.0 for k in range(3))
-            for n, name in enumerate(("adult", "pediatric", "elderly"))
+            group: tuple(rates[k] if k == n else 0.0 for k in range(len(rates)))
+            for n, group in enumerate(GROUPS[: len(rates)])
         },
-        treatments=[Exponential(mean_hours=1.0)] * 3,
-        pools={"server": 1},
-        costs_per_hour=tuple(weights),
-        name="group_robust_mm1",
+        treatments=[Exponential(mean_hours=1.0)] * len(rates),
+        pools={"server": servers},
+        costs_per_hour=costs,
+        name=name,
     )
     return Queue(
-        "group_robust_mm1",
+        name,
         scenario,
         best,
         fcfs,
@@ -286,6 +261,8 @@ def queues() -> tuple[Queue, ...]:
         ),
         make_loss_queue(),
         make_group_queue(),
+        make_group_queue("group_robust_two_groups", (0.5, 0.3), (1.0, 3.0)),
+        make_group_queue("group_robust_mm2", (0.4, 0.6, 0.3, 0.3), (1.0, 2.0, 3.0, 1.5), servers=2),
     )  # fmt: skip
 
 

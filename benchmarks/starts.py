@@ -21,7 +21,8 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.exact_cases import SEEDS  # noqa: E402
-from benchmarks.exact_queues import Queue, make_group_queue, queues, score_queue  # noqa: E402
+from benchmarks.exact_queues import queues, score_queue  # noqa: E402
+from benchmarks.queue_problem import Queue  # noqa: E402
 
 STEPS = (100_000, 400_000)
 STARTS: dict[str, str | None] = {"cold": None, "from FCFS": "fcfs"}
@@ -47,13 +48,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--steps", type=int, nargs="+", default=list(STEPS))
+    parser.add_argument("--only", default="", help="queues whose name holds this")
     parser.add_argument("--json", type=Path, default=Path("starts.json"))
     arguments = parser.parse_args()
     table = Table(title="Percent of the way from FCFS to the optimum, by seed")
     for name in ("queue", "start", "decisions", "seconds, with judging", "by seed"):
         table.add_column(name, justify="left" if name in ("queue", "start") else "right")
     rows = []
-    for queue in (queues()[0], make_group_queue()):
+    for queue in queues():
+        if arguments.only not in queue.name:
+            continue
         for start in STARTS:
             for steps in arguments.steps:
                 row = measure(queue, start, steps, tuple(arguments.seeds))

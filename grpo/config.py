@@ -6,6 +6,7 @@ validation, so that every ``TrainConfig`` is complete and a manifest records eac
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -76,6 +77,11 @@ class HospitalEnvironment(FrozenModel):
     )
     hold: StrictBool = Field(
         True, description="Whether the policy may keep capacity free on purpose."
+    )
+    choose_options: StrictBool = Field(
+        False,
+        description="Whether the policy may start a patient on a later set of units (short-staffed "
+        "care, an overflow bed) while an earlier one is free; dispatch rules never do.",
     )
     half_life_hours: float = Field(
         24.0,
@@ -149,9 +155,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_steps": 128,
         "minibatch_size": 4096,
         "learning_rate": 1e-3,
-        "trace_hours": 3.0,
+        "trace_hours": 6.0,
         "ent_coef": 0.0,
         "start_rule": "c_mu",
+        "siblings": 4,
     },
 }
 
@@ -169,7 +176,10 @@ class TrainConfig(FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_presets(cls, data: Any) -> Any:
-        """Fill the hyperparameters that were left out with those of the environment's kind."""
+        """Fill the hyperparameters that were left out with those of the environment's kind.
+
+        Of siblings, as many as make whole families of the environments that were asked for.
+        """
         if not isinstance(data, dict):
             return data
         environment, algorithm = data.get("environment"), data.get("algorithm", {})
@@ -179,4 +189,8 @@ class TrainConfig(FrozenModel):
             kind = getattr(environment, "kind", None)
         if not isinstance(algorithm, dict) or not isinstance(kind, str):
             return data
-        return {**data, "algorithm": {**PRESETS.get(kind, {}), **algorithm}}
+        filled = {**PRESETS.get(kind, {}), **algorithm}
+        num_envs = filled.get("num_envs")
+        if "siblings" not in algorithm and isinstance(num_envs, int):
+            filled["siblings"] = math.gcd(num_envs, filled.get("siblings", 1))
+        return {**data, "algorithm": filled}

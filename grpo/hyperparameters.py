@@ -19,7 +19,7 @@ MAX_FLOORS = 64
 OTHERS = "*"
 """Label under which ``floors`` names every group that it does not name itself."""
 
-RuleName = Literal["fcfs", "strict_acuity", "apq", "c_mu", "gc_mu"]
+RuleName = Literal["fcfs", "strict_acuity", "apq", "c_mu", "c_mu_theta", "gc_mu"]
 Amount = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 READ_BY: dict[str, tuple[str, ...]] = {
@@ -142,6 +142,14 @@ class Algorithm(FrozenModel):
         validate_default=True,
         description=f"num_envs * num_steps is at most {MAX_DECISIONS}.",
     )
+    siblings: int = Field(
+        1,
+        ge=1,
+        le=64,
+        validate_default=True,
+        description="Environments that begin each iteration in one state and live through the same "
+        "future, as each other's baseline (hospital only); a divisor of num_envs, 1 for none.",
+    )
     minibatch_size: int = Field(256, ge=2, le=MAX_DECISIONS, validate_default=True)
     update_epochs: int = Field(4, ge=1, le=100)
     hidden_sizes: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
@@ -207,6 +215,14 @@ class Algorithm(FrozenModel):
         if (decisions := info.data.get("num_envs", 0) * num_steps) > MAX_DECISIONS:
             raise ValueError(f"num_envs * num_steps = {decisions} exceeds {MAX_DECISIONS}")
         return num_steps
+
+    @field_validator("siblings")
+    @classmethod
+    def _makes_families(cls, siblings: int, info: ValidationInfo) -> int:
+        num_envs = info.data.get("num_envs")
+        if num_envs and num_envs % siblings:
+            raise ValueError(f"num_envs = {num_envs} is no multiple of {siblings} siblings")
+        return siblings
 
     @field_validator("minibatch_size")
     @classmethod

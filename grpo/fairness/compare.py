@@ -17,6 +17,7 @@ from grpo.fairness.report import (
     FairnessReport,
     Gap,
     MetricName,
+    Provenance,
     Value,
 )
 from grpo.fairness.statements import (
@@ -29,6 +30,9 @@ from grpo.fairness.statements import (
 )
 
 Float64 = NDArray[np.float64]
+
+WORST_GROUP_METHODS = frozenset({"softmin", "worst", "group_dro"})
+"""Methods whose F is ``(1 - w) everybody + w worst group``, see ``grpo.objectives``."""
 
 PAIRED_BY = (
     "library_version",
@@ -98,7 +102,8 @@ def compare_reports(
         objective=difference(*mixed),
         statements=(),
     )
-    return comparison.model_copy(update={"statements": tuple(_describe(comparison, against))})
+    said = _describe(comparison, against, name_objective(report.provenance))
+    return comparison.model_copy(update={"statements": tuple(said)})
 
 
 def episode_table(report: FairnessReport, arm: ArmName) -> Float64:
@@ -162,7 +167,19 @@ def _values_and_samples(per_episode: Float64, bootstrap: EpisodeBootstrap) -> Fl
     return np.concatenate([per_episode.mean(axis=0, keepdims=True), bootstrap.means(per_episode)])
 
 
-def _describe(found: Comparison, against: FairnessReport) -> list[str]:
+def name_objective(made: Provenance) -> str:
+    """Say whether ``(1 - w) everybody + w worst group`` is what a training was to make better.
+
+    It is for the methods whose F is that, on raw performance. ``cvar``, ``gini`` and groups
+    measured against specialists have another F, which no report of outcomes alone can form.
+    """
+    if made.method in WORST_GROUP_METHODS and made.group_baseline == "raw":
+        return "the objective"
+    measured = "" if made.group_baseline == "raw" else f" of {made.group_baseline} performance"
+    return f"not the objective, which is that of {made.method}{measured}"
+
+
+def _describe(found: Comparison, against: FairnessReport, objective: str) -> list[str]:
     """Say what the paired differences support."""
     judged = capitalise(METRICS[found.judged_by].label)
     overall: MetricName = "mean_return" if against.kind == "episodes" else "cost_per_patient"
@@ -192,10 +209,8 @@ def _describe(found: Comparison, against: FairnessReport) -> list[str]:
     )
     said += _describe_gaps(found, against.policy.gap)
     if found.weight > 0 and found.objective.value is not None:
-        subject = (
-            f"{1 - found.weight:.2g} everybody + {found.weight:.2g} worst group, the objective"
-        )
-        said.append(describe_difference(subject, found.against, found.objective))
+        mixed = f"{1 - found.weight:.2g} everybody + {found.weight:.2g} worst group"
+        said.append(describe_difference(f"{mixed}, {objective}", found.against, found.objective))
     return said
 
 

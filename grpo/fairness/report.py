@@ -252,8 +252,9 @@ class Comparison(FrozenModel):
         worst_group: difference of the worst group's judged value, whichever group that is.
         gap: difference of the gaps.
         weight: w of the first policy's training.
-        objective: difference of ``(1 - w) everybody + w worst group``, which that training was
-            to make better.
+        objective: difference of ``(1 - w) everybody + w worst group``. That is what the first
+            training was to make better if its method is softmin, worst or group_dro on raw
+            performance; for others the statements say that it is not.
     """
 
     label: str

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from grpo.errors import ShapeError
 from grpo.models.normalization import normalize
+from grpo.models.options import forbid_later_options
 from grpo.models.parameters import Float32, IndexTerm, Int64, NetworkShape
 from grpo.schema import FrozenModel
 
@@ -58,6 +59,8 @@ class Manifest(FrozenModel):
         num_heads: heads of the stored critic, 0 where none is stored.
         feature_names: [O] where features have names.
         action_labels: [A] where actions have names.
+        earlier_options: [A] of ``forbid_later_options``, which masks go through before the policy
+            decides; empty where every allowed action may be taken.
         group_labels: groups of training.
         served: whether the trained network or the dispatch rule it started from is served.
         rule: name of the starting rule.
@@ -73,7 +76,7 @@ class Manifest(FrozenModel):
             performance is raw.
         unmet_floors: by label, how far the served policy stays below its floor on validation.
         validation: all candidates that were compared.
-        runoff: the starting rule and the best candidate on other patients, where they met.
+        runoff: the starting rule and the best candidates on other patients, where there is a rule.
         library_version: version of grpo that trained it.
     """
 
@@ -86,6 +89,7 @@ class Manifest(FrozenModel):
     num_heads: int = Field(0, ge=0)
     feature_names: tuple[str, ...] = ()
     action_labels: tuple[str, ...] = ()
+    earlier_options: tuple[int, ...] = ()
     group_labels: tuple[str, ...] = ()
     served: Literal["network", "rule"] = "network"
     rule: str | None = None
@@ -183,6 +187,11 @@ class Policy:
         waiting = self.index_feature >= 0
         return np.asarray(np.where(waiting, scores, -np.inf))
 
+    def _narrow(self, masks: Bool) -> Bool:
+        """Return masks [B, A] without the options that this policy leaves out."""
+        earlier = self.manifest.earlier_options
+        return forbid_later_options(masks, np.array(earlier, np.int64)) if earlier else masks
+
     def _sharpen(self, observations: Float32, masks: Bool) -> Float32:
         """Return masked logits [B, A], sharpened unless greedy."""
         if self.manifest.served == "rule":
@@ -211,7 +220,7 @@ class Policy:
             observations: [B, O] float32, raw.
             masks: [B, A] bool, at least one allowed per row.
         """
-        return _probabilities(self._sharpen(observations, masks), self.sharpness)
+        return _probabilities(self._sharpen(observations, self._narrow(masks)), self.sharpness)
 
     def act(
         self, observations: Float32, masks: Bool, rng: np.random.Generator | None = None
@@ -223,6 +232,7 @@ class Policy:
             masks: [B, A] bool, at least one allowed per row.
             rng: draws from the probabilities; None takes the most likely action.
         """
+        masks = self._narrow(masks)
         sharpened = self._sharpen(observations, masks)
         if rng is None or self.sharpness == "greedy":
             return np.asarray(sharpened.argmax(axis=1), dtype=np.int64)
@@ -277,4 +287,8 @@ def check_tensors(policy: Policy) -> list[str]:
     inside = feature is None or -1 <= feature.min() <= feature.max() < manifest.observation_size
     if not problems and not inside:
         problems.append("index.feature: points outside the observation")
+    if (earlier := manifest.earlier_options) and not (
+        len(earlier) == manifest.num_actions and all(-1 <= e < a for a, e in enumerate(earlier))
+    ):
+        problems.append("earlier_options: each action needs -1 or an action before it")
     return problems

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from grpo.models.policy import Policy, Sharpness, ValidationScore, with_serving
+from grpo.training.judgement import Judgement
 from grpo.training.objective import Objective
-from grpo.training.problems import Judgement, Problem
+from grpo.training.problems import Problem
 
 Version = tuple[str, Policy]
 SHARPNESSES: tuple[Sharpness, ...] = (1.0, 2.0, 4.0, "greedy")
+FINALISTS = 2
+"""Candidates that meet the starting rule again on other seeds."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,10 @@ def choose_policy(
     """Return the candidate with the largest F on validation, its manifest holding all scores.
 
     Every checkpoint is judged at sharpness 1 (drawn as trained, which a random optimum needs), 2,
-    4 and greedy. The starting rule is judged first and wins ties. The best of so many looks better
-    than it is, so before it takes the rule's place both are judged once more, on other seeds:
-    what is served is worse than where training started neither here nor there. Floors that the
-    choice does not meet are recorded.
+    4 and greedy. The best of so many looks better than it is, so the best two and the starting
+    rule are judged once more, on other seeds and eight times as many patients. That run-off alone
+    decides, and the rule wins ties: what is served did better there than where training started,
+    or is the rule. Floors that the choice does not meet are recorded.
 
     Args:
         problem: judges on the job's validation seeds.
@@ -55,10 +58,12 @@ def choose_policy(
     scores = _judge(problem, versions, objective, check, runoff=False)
     best = find_best(scores)
     runoff: tuple[ValidationScore, ...] = ()
-    if problem.rule_name is not None and best > 0:
-        finalists = [versions[0], versions[best]]
-        runoff = _judge(problem, finalists, objective, check, runoff=True)
-        best = best if find_best(runoff) else 0
+    if problem.rule_name is not None:
+        ranked = sorted(range(1, len(scores)), key=lambda n: -scores[n].objective)
+        finalists = [0, *ranked[:FINALISTS]]
+        entrants = [versions[n] for n in finalists]
+        runoff = _judge(problem, entrants, objective, check, runoff=True)
+        best = finalists[find_best(runoff)]
     unmet = objective.find_unmet(scores[best].group_returns)
     return with_serving(versions[best][1], validation=scores, runoff=runoff, unmet_floors=unmet)
 

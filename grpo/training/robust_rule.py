@@ -8,7 +8,7 @@ from grpo.environments.hospital.compiling.compiled import CompiledScenario
 from grpo.environments.hospital.rules.dispatch_rules import IndexRule
 from grpo.objectives.advantages import Float64
 
-COST_RULES = frozenset({"c_mu", "gc_mu"})
+COST_RULES = frozenset({"c_mu", "c_mu_theta", "gc_mu"})
 """Rules whose index is proportional to the cost of waiting in the class."""
 
 

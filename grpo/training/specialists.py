@@ -16,8 +16,9 @@ from grpo.objectives.adaptive_weights import OnlyGroup
 from grpo.objectives.baselines import GroupBaseline
 from grpo.seeding import derive_seed
 from grpo.tensors import Tensors, take_tensor
+from grpo.training.judgement import Judgement
 from grpo.training.objective import Objective
-from grpo.training.problems import Judgement, Problem
+from grpo.training.problems import Problem
 from grpo.training.setup import count_specialist_iterations, make_loop, make_policy
 
 SHARPNESSES: tuple[Sharpness, ...] = (1.0, "greedy")

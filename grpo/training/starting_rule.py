@@ -20,7 +20,7 @@ RANK_STEP = 3.0
 """Distance between ranks of a rule that ranks first and looks at waits second, times kappa."""
 
 OPTION_MARGIN = 4.0
-"""How far below a class's own units each further set of units starts, nats: 2% of the starts.
+"""How far below a class's own units each further set starts where both may be taken, nats.
 
 At 1 nat the first policy of the rural hospital took a costly second choice in 27% of the starts
 although the own units were free, and 2 million decisions did not make that up.
@@ -39,7 +39,9 @@ def wait_features(compiled: CompiledScenario) -> Int64:
     return features
 
 
-def make_index_term(rule: IndexRule, compiled: CompiledScenario) -> IndexTerm:
+def make_index_term(
+    rule: IndexRule, compiled: CompiledScenario, *, choose_options: bool = False
+) -> IndexTerm:
     """Return ``a_k + b_k log1p(wait_k)`` close to kappa times the logarithm of the rule's index.
 
     An index that is only an intercept gives a = kappa log intercept, b = 0; one that is only a
@@ -56,7 +58,9 @@ def make_index_term(rule: IndexRule, compiled: CompiledScenario) -> IndexTerm:
         ranks: Int64
         _, ranks = np.unique(rule.intercept, return_inverse=True)
         bias, slope = KAPPA * RANK_STEP * ranks.astype(np.float64), np.full_like(rule.slope, KAPPA)
-    bias = (bias - bias.mean())[compiled.activity_class] - OPTION_MARGIN * _option(compiled)
+    bias = (bias - bias.mean())[compiled.activity_class]
+    if choose_options:
+        bias = bias - OPTION_MARGIN * _option(compiled)
     holds = compiled.num_actions - len(bias)
     return IndexTerm(
         _append(bias, holds, float(bias.min()) - HOLD_MARGIN),
@@ -77,6 +81,14 @@ def rule_tensors(rule: IndexRule, compiled: CompiledScenario) -> dict[str, Float
         "rule.intercept": np.append(rule.intercept[of_class], np.zeros(missing)),
         "rule.slope": np.append(rule.slope[of_class], np.zeros(missing)),
     }
+
+
+def find_earlier_options(compiled: CompiledScenario) -> Int64:
+    """Return [A] the option just before each action in the same class, -1 for none."""
+    places = _option(compiled)
+    missing = compiled.num_actions - len(places)
+    earlier = np.where(places > 0, np.arange(len(places)) - 1, -1)
+    return np.append(earlier, np.full(missing, -1)).astype(np.int64)
 
 
 def _option(compiled: CompiledScenario) -> Int64:

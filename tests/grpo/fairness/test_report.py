@@ -15,7 +15,7 @@ from grpo.errors import InputError, ShapeError, SimulationError
 from grpo.fairness.assembly import give_verdict
 from grpo.fairness.assessment import assess_episodes, assess_patients
 from grpo.fairness.by_group import ratio_metrics
-from grpo.fairness.compare import compare_reports
+from grpo.fairness.compare import compare_reports, name_objective
 from grpo.fairness.report import FairnessReport, Value
 from grpo.fairness.statements import format_interval, format_number
 from tests.grpo.fairness.records import HAND, LABELS, draw_patients, make_patients, make_provenance
@@ -237,7 +237,16 @@ def test_the_objective_mixes_everybody_and_the_worst_group_by_the_weight(
     assert everybody is not None
     assert worst is not None
     assert found.objective.value == pytest.approx(0.75 * everybody + 0.25 * worst)
-    assert "0.75 everybody + 0.25 worst group" in found.statements[-1]
+    assert "0.75 everybody + 0.25 worst group, the objective" in found.statements[-1]
+
+
+def test_only_methods_whose_objective_is_the_worst_group_are_said_to_have_it() -> None:
+    made = make_provenance()
+    assert name_objective(made) == "the objective"
+    other = made.model_copy(update={"method": "cvar"})
+    assert name_objective(other) == "not the objective, which is that of cvar"
+    regret = made.model_copy(update={"group_baseline": "regret"})
+    assert "not the objective, which is that of softmin of regret" in name_objective(regret)
 
 
 def test_where_the_baseline_shows_no_disparity_none_is_claimed_closed(

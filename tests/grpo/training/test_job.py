@@ -21,9 +21,10 @@ from grpo.models.policy import Manifest, Policy, Sharpness, with_serving
 from grpo.models.serialization import dump_policy, load_policy
 from grpo.training.gate import Candidate, choose_policy
 from grpo.training.job import train_policy
+from grpo.training.judgement import Judgement
 from grpo.training.objective import make_objective
 from grpo.training.observer import IterationMetrics, SilentObserver, TrainingStopped
-from grpo.training.problems import Judgement, Problem, make_problem
+from grpo.training.problems import Problem, make_problem
 from grpo.training.robust_rule import average_within_classes
 from grpo.training.starting_rule import make_index_term, rule_tensors
 from tests.grpo.hospital.problems import two_groups
@@ -70,8 +71,8 @@ class Recorder(SilentObserver):
 
 @pytest.fixture(autouse=True)
 def _few_validation_patients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grpo.training.problems.VALIDATION_PATIENTS", 1000)
-    monkeypatch.setattr("grpo.training.problems.VALIDATION_EPISODES", (4, 8))
+    monkeypatch.setattr("grpo.training.hospital_problem.VALIDATION_PATIENTS", (1000, 1000))
+    monkeypatch.setattr("grpo.training.hospital_problem.VALIDATION_EPISODES", (4, 8))
     monkeypatch.setattr("grpo.training.problems.GYMNASIUM_VALIDATION_EPISODES", 4)
 
 
@@ -231,10 +232,18 @@ def test_a_candidate_that_was_lucky_in_validation_loses_the_run_off_against_the_
     table: Table = {"rule": (-5.0, -8.0), 2.0: (-3.0, -4.0), "greedy": (-4.0, -5.0)}
     lucky = gate(TableProblem(table, {"rule": (-5.0, -8.0), 2.0: (-6.0, -9.0)}), 0.5)
     assert lucky.served == "rule"
-    assert [score.objective for score in lucky.runoff] == pytest.approx([-6.5, -7.5])
+    assert [s.objective for s in lucky.runoff] == pytest.approx([-6.5, -7.5, -9.0])
     better = gate(TableProblem(table, {"rule": (-5.0, -8.0), 2.0: (-4.5, -8.0)}), 0.5)
     assert (better.served, better.sharpness) == ("network", 2.0)
-    assert gate({"rule": (-1.0, -1.0)}, 0.5).runoff == ()  # the rule won at once
+
+
+def test_the_run_off_decides_among_the_best_two_and_the_rule_and_the_second_may_win() -> None:
+    table: Table = {"rule": (-3.0, -3.0), 1.0: (-9.0, -9.0), 2.0: (-4.0, -4.0)}
+    table |= {4.0: (-5.0, -5.0), "greedy": (-6.0, -6.0)}
+    later: Table = dict.fromkeys(table, (-7.0, -7.0)) | {4.0: (-6.0, -6.0)}
+    manifest = gate(TableProblem(table, later | {1.0: (-1.0, -1.0)}), 0.5)
+    assert [s.sharpness for s in manifest.runoff[1:]] == [2.0, 4.0]
+    assert (manifest.served, manifest.sharpness) == ("network", 4.0)
 
 
 def test_nobody_wins_by_groups_that_he_alone_never_met() -> None:
