@@ -2,9 +2,9 @@
 
     python -m benchmarks.breakdown --timesteps 500000
 
-The parts are timed from outside, by wrapping what the loop calls. The floor of the update is its
-number of multiplications and additions over the rate that plain matrix products of the same shapes
-reach here.
+The parts are timed from outside, by wrapping what the loop calls, in processor time of one thread,
+which hardly depends on what else runs. The floor of the update is the time that plain matrix
+products of the same shapes need here, at their best.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE))
 from benchmarks.peers.ours import make_config  # noqa: E402
 from benchmarks.peers.task import HIDDEN, Task  # noqa: E402
 from grpo.config import TrainConfig  # noqa: E402
+from grpo.training import rollout  # noqa: E402
 from grpo.training.job import make_loop  # noqa: E402
 from grpo.training.loop import TrainingLoop  # noqa: E402
 from grpo.training.problems import make_problem  # noqa: E402
@@ -47,24 +48,26 @@ TASKS = {
 }
 PARTS = ("environment", "inference", "advantages", "update")
 PROBE_SECONDS = 0.3
+WARM_ITERATIONS = 2
 
 
 class Clock:
-    """Seconds by part."""
+    """Seconds by part, of processor time unless another clock is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[], float] = time.process_time) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._read = read
 
     def time(self, owner: Any, name: str, part: str) -> None:
         """Count the calls of a method under a part."""
         inner: Callable[..., Any] = getattr(owner, name)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
-            began = time.perf_counter()
+            began = self._read()
             try:
                 return inner(*args, **kwargs)
             finally:
-                self.seconds[part] += time.perf_counter() - began
+                self.seconds[part] += self._read() - began
 
         setattr(owner, name, timed)
 
@@ -73,18 +76,22 @@ def measure(task: Task, timesteps: int) -> dict[str, Any]:
     """Train for about so many steps and return microseconds per sample by part."""
     config = TrainConfig.parse(make_config(task))
     loop = make_loop(config, make_problem(config), 1)
-    loop.run_iteration(0.0)
+    for _ in range(WARM_ITERATIONS):
+        loop.run_iteration(0.0)
     clock = Clock()
     clock.time(loop.environment, "step", "environment")
     for name in ("compute_logits", "compute_values"):
         clock.time(loop.brain.learner, name, "inference")
-    clock.time(loop, "_estimate_advantages", "advantages")
+    clock.time(loop.collector, "observe", "inference")
+    clock.time(rollout, "sample_actions", "inference")
+    for name in ("_estimate_advantages", "_combine"):
+        clock.time(loop, name, "advantages")
     clock.time(loop.brain.learner, "update", "update")
     iterations = max(1, round(timesteps / task.samples))
-    began = time.perf_counter()
+    began = time.process_time()
     for iteration in range(iterations):
         loop.run_iteration(iteration / iterations)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     samples = iterations * task.samples
     micro = {part: 1e6 * clock.seconds[part] / samples for part in PARTS}
     total = 1e6 * seconds / samples
@@ -129,7 +136,9 @@ def time_product(left: tuple[int, int], right: tuple[int, int]) -> float:
 
 def make_table(rows: Sequence[tuple[str, dict[str, Any]]]) -> Table:
     """Return the measurements as a table of microseconds per sample and shares."""
-    table = Table(title="Microseconds per sample, one thread", title_justify="left")
+    table = Table(
+        title="Microseconds of processor time per sample, one thread", title_justify="left"
+    )
     table.add_column("task")
     for heading in (*PARTS, "rest", "total", "samples/s", "floor of update"):
         table.add_column(heading, justify="right", no_wrap=True)

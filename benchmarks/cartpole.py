@@ -27,10 +27,11 @@ from grpo import GRPOAgent, GRPOTrainer  # noqa: E402
 from grpo.config import TrainConfig  # noqa: E402
 from grpo.fairness.significance import sign_flip_test  # noqa: E402
 from grpo.grouping.specs import ThresholdGroups  # noqa: E402
+from grpo.models.policy import Policy  # noqa: E402
 from grpo.seeding import make_generator  # noqa: E402
 from grpo.training.episodes import play_episodes  # noqa: E402
-from grpo.training.job import train_policy  # noqa: E402
 from grpo.training.observer import TrainingDiverged  # noqa: E402
+from grpo.training.seeds import train_seeds  # noqa: E402
 
 Float64 = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -66,23 +67,31 @@ def solve(weight: float, seed: int, train_episodes: int) -> float | None:
     return float(played.returns.mean())
 
 
-def train_variants(weight: float, seed: int, steps: int) -> list[float] | None:
-    """Train on both variants as a job does; return the mean return of each, None if diverged."""
+def train_variants(weight: float, seeds: list[int], steps: int) -> list[list[float] | None]:
+    """Train every seed on both variants as a job does; return returns by variant, None if diverged.
+
+    The seeds are one batch; should one diverge, they are trained one by one, to the same bits.
+    """
     config = TrainConfig.parse(
         {
             "environment": {"kind": "gymnasium", "id": "CartPole-v1"},
             "grouping": {"kind": "variant", "variants": VARIANTS},
             "algorithm": {"group_robustness_weight": weight},
             "budget": {"total_timesteps": steps},
-            "seed": seed,
             "evaluation": {"episodes": 4},
         }
     )
     try:
-        policy = train_policy(config, num_threads=1).policy
+        return [judge_variants(result.policy, config) for result in train_seeds(config, seeds)]
     except TrainingDiverged as error:
-        print(f"w = {weight}, seed {seed}: {error}", file=sys.stderr)
-        return None
+        print(f"w = {weight}, seeds {seeds}: {error}", file=sys.stderr)
+    if len(seeds) == 1:
+        return [None]
+    return [train_variants(weight, [seed], steps)[0] for seed in seeds]
+
+
+def judge_variants(policy: Policy, config: TrainConfig) -> list[float]:
+    """Return the mean return of each variant over new episodes."""
     played = play_episodes(
         "CartPole-v1", policy, config.grouping, episodes=2 * EPISODES, seed=EVALUATION_SEED
     )
@@ -127,7 +136,7 @@ def run_variants(seeds: list[int], steps: int, console: Console) -> dict[str, An
         table.add_column(name, justify="right")
     returns: dict[float, list[list[float] | None]] = {}
     for weight in (0.0, 0.5):
-        returns[weight] = [train_variants(weight, seed, steps) for seed in seeds]
+        returns[weight] = train_variants(weight, seeds, steps)
         known = np.array([pair for pair in returns[weight] if pair is not None])
         worst, everybody = known.min(axis=1), known.mean(axis=1)
         cells = (known[:, 0], known[:, 1], worst, everybody)

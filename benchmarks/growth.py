@@ -2,8 +2,9 @@
 
     python -m benchmarks.growth --json growth.json
 
-Every point trains for a few iterations after one that warms up. The slope is that of the logarithm
-of the time per sample against the logarithm of the size: 0 means that a sample costs the same.
+Every point trains for a few iterations after one that warms up, in processor time of one thread,
+which hardly depends on what else runs. The slope is that of the logarithm of the time per sample
+against the logarithm of the size: 0 means that a sample costs the same.
 """
 
 from __future__ import annotations
@@ -120,16 +121,16 @@ def _even(name: str, values: int) -> dict[str, Any]:
 
 
 def measure(job: dict[str, Any], iterations: int) -> dict[str, float]:
-    """Return microseconds per sample, the rollout's bytes and what the formula gives."""
+    """Return microseconds of a processor and bytes of the rollout, both per sample."""
     config = TrainConfig.parse(job)
     loop = make_loop(config, make_problem(config), 1)
     loop.run_iteration(0.0)
-    began = time.perf_counter()
+    began = time.process_time()
     for iteration in range(iterations):
         loop.run_iteration(iteration / iterations)
     samples = iterations * config.algorithm.num_envs * config.algorithm.num_steps
     return {
-        "microseconds": 1e6 * (time.perf_counter() - began) / samples,
+        "microseconds": 1e6 * (time.process_time() - began) / samples,
         "bytes_per_sample": rollout_bytes(loop.collector.rollout) / (samples / iterations),
     }
 
@@ -161,7 +162,7 @@ def main() -> None:
         ]
         times = [row["microseconds"] for row in rows]
         table = Table(title=f"{name}: slope {slope(sizes, times):+.2f}", title_justify="left")
-        for heading in (name, "us per sample", "rollout bytes per sample"):
+        for heading in (name, "CPU us per sample", "rollout bytes per sample"):
             table.add_column(heading, justify="right")
         for size, row in zip(sizes, rows, strict=True):
             table.add_row(

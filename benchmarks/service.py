@@ -1,12 +1,14 @@
 """How quick the service is, measured over HTTP: ``python -m benchmarks.service``.
 
-Prints the latency of POST /jobs, the time until a job runs and until its first metric is there
-(warm), and the latency of act for 20 waiting patients.
+Prints the latency of POST /jobs, the time until a job runs and until its first metric is there, and
+the latency of act for 20 waiting patients. The first job of a new home finds an empty kernel cache
+and waits for the compiler (``grpo warm`` would have run it before); the later ones are warm.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,6 +31,7 @@ SHORT: dict[str, Any] = HOSPITAL_JOB | {
 LIMITS = {
     "POST /jobs": 50.0,
     "time to running": 1000.0,
+    "first metric, cold": 25_000.0,
     "time to first metric": 5000.0,
     "act, 20 patients": 3.0,
 }
@@ -89,6 +92,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--acts", type=int, default=2000)
     arguments = parser.parse_args()
+    os.environ.pop("NUMBA_CACHE_DIR", None)
     configure_logging("error")
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder), port=0, log_level="warning")
@@ -97,6 +101,7 @@ def main() -> None:
             service.client() as client,
         ):
             service.wait_ready()
+            cold = np.array([measure_start(client)])
             policy = client.wait(client.submit(SHORT).id, timeout_seconds=300)
             if policy.status != "succeeded":
                 raise RuntimeError(f"{policy.status}: {policy.reason} {policy.detail}")
@@ -109,6 +114,7 @@ def main() -> None:
                 client.cancel(job.id)
     report("POST /jobs", posts)
     report("time to running", starts[:, 0])
+    report("first metric, cold", cold[:, 1])
     report("time to first metric", starts[:, 1])
     report("act, 20 patients", acts)
 

@@ -1,10 +1,14 @@
-"""How fast training runs end to end on the rural hospital, and where the time goes.
+"""How fast training is, beside other libraries' PPO: same machine, same run, arms taking turns.
 
-    python -m benchmarks.training --timesteps 2000000
+    pip install -e '.[bench]'
+    python -m benchmarks.training --rounds 5
 
-One training as a job runs it (256 hospitals x 128 steps, 64-64 actor and critic, minibatch 4,096,
-4 epochs), after one iteration that compiles and warms up. Prints environment steps per second of
-wall clock and per second of processor time: the latter does not depend on what else runs.
+CartPole-v1 and the rural hospital. Every measurement is a process of its own, and the arms of a
+contest take turns, A B C A B C. All learn by separate 64-64 tanh networks with Adam; the work per
+sample stands beside each. Samples per second are environment steps over wall-clock time, end to
+end (environment, inference, learning), after one iteration that warms up or compiles; per processor
+second they hardly depend on what else runs. Ratios are of medians; the spread beside them is the
+least and largest ratio within a round. A peer that is not installed is named.
 """
 
 from __future__ import annotations
@@ -13,80 +17,135 @@ import argparse
 import json
 import os
 import platform
-import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
 
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder  # noqa: E402
+from benchmarks.peers.contest import (
+    Measured,
+    Ratio,
+    collect,
+    compare,
+    missing_peers,
+    run_rounds,
+)
+from benchmarks.peers.contests import PEERS, Contest, make_contests
 
-CACHE = kernel_cache_folder(Path(__file__).resolve().parent.parent / ".grpo")
-os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE))
-
-from grpo.config import TrainConfig  # noqa: E402
-from grpo.training.job import count_threads, make_loop  # noqa: E402
-from grpo.training.problems import make_problem  # noqa: E402
-
-
-def measure(scenario: str, weight: float, timesteps: int, num_threads: int) -> dict[str, Any]:
-    """Train and return the rates."""
-    config = TrainConfig.parse(
-        {
-            "environment": {"kind": "hospital", "scenario": scenario},
-            "grouping": {"kind": "attribute", "attributes": ["age_group"]},
-            "algorithm": {"group_robustness_weight": weight},
-            "budget": {"total_timesteps": timesteps},
-        }
-    )
-    loop = make_loop(config, make_problem(config), num_threads)
-    loop.run_iteration(0.0)
-    algorithm = config.algorithm
-    per_iteration = algorithm.num_envs * algorithm.num_steps
-    iterations = max(1, round(timesteps / per_iteration))
-    wall, processor = time.perf_counter(), time.process_time()
-    for iteration in range(iterations):
-        metrics = loop.run_iteration(iteration / iterations)
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    steps = iterations * per_iteration
-    return {
-        "scenario": scenario,
-        "group_robustness_weight": weight,
-        "threads": num_threads,
-        "steps": steps,
-        "steps_per_second": steps / wall,
-        "steps_per_processor_second": steps / processor,
-        "share_collecting": loop.seconds_collecting / loop.seconds_total,
-        "share_updating": loop.seconds_updating / loop.seconds_total,
-        "mean_return": metrics.mean_return,
-    }
+HEADINGS = (
+    "samples/s",
+    "per CPU s",
+    "envs x steps, minibatch, epochs",
+    "updates/sample",
+    "threads",
+    "s to 475",
+    "ours/it",
+    "spread",
+    "goal",
+)
+TINY_TIMESTEPS = 4096
 
 
-def main() -> None:
-    """Print a table, and JSON where a file is named."""
+def run_contest(contest: Contest, rounds: int, console: Console) -> list[Measured]:
+    """Run a contest's rounds under a progress bar."""
+    rounds = contest.rounds or rounds
+    runs = []
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task(contest.name, total=rounds * len(contest.arms))
+        for run in run_rounds(contest.arms, rounds):
+            runs.append(run)
+            progress.advance(bar)
+    return collect(contest.arms, runs)
+
+
+def make_table(contest: Contest, measured: Sequence[Measured]) -> Table:
+    """Return the contest as a table, one line per arm."""
+    table = Table(title=contest.title, title_justify="left")
+    table.add_column("library")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    ours, *_ = measured
+    for one in measured:
+        task = one.arm.task
+        ratio = None if one is ours else compare(ours, one, contest.number)
+        goal = contest.goals.get(one.arm.label)
+        table.add_row(
+            one.arm.label,
+            _show(one.median("steps_per_second"), "{:,.0f}"),
+            _show(one.median("steps_per_processor_second"), "{:,.0f}"),
+            f"{task.num_envs} x {task.num_steps}, {task.minibatch_size:,}, {task.update_epochs}",
+            f"{task.updates_per_sample:.4f}",
+            str(task.threads),
+            _show_solved(one) if contest.number == "solved_after" else "",
+            "" if one is ours else _show(None if ratio is None else ratio.value, "{:.2f}"),
+            "" if ratio is None else f"{ratio.low:.2f}-{ratio.high:.2f}",
+            "" if goal is None else _show_goal(goal, contest.number, ratio),
+        )
+    return table
+
+
+def _show(value: float | None, form: str) -> str:
+    return "none" if value is None else form.format(value)
+
+
+def _show_solved(measured: Measured) -> str:
+    """Show the median time and of how many seeds: an unsolved one is never dropped."""
+    solved = [run["solved_after"] for run in measured.runs if run["solved_after"] is not None]
+    median = measured.median("solved_after")
+    return f"{_show(median, '{:.2f}')} ({len(solved)} of {len(measured.runs)} seeds)"
+
+
+def _show_goal(goal: float, number: str, ratio: Ratio | None) -> str:
+    at_most: Callable[[float], bool] = lambda value: value <= goal  # noqa: E731
+    at_least: Callable[[float], bool] = lambda value: value >= goal  # noqa: E731
+    met = at_most if number == "solved_after" else at_least
+    sign = "<=" if number == "solved_after" else ">="
+    verdict = "not measured" if ratio is None else "met" if met(ratio.value) else "missed"
+    return f"{sign} {goal:g} {verdict}"
+
+
+def describe(contest: Contest, measured: Sequence[Measured]) -> dict[str, Any]:
+    """Return the contest as JSON: every run, and nothing rounded."""
+    runs = [{"label": one.arm.label, "runs": list(one.runs)} for one in measured]
+    return {"contest": contest.name, "number": contest.number, "arms": runs}
+
+
+def main(given: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Print a table per contest, write JSON beside it, and return what stands there."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--timesteps", type=int, default=2_000_000)
-    parser.add_argument("--scenario", default="rural_hospital")
-    parser.add_argument("--weights", type=float, nargs="+", default=[0.0, 0.5])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, count_threads()])
-    parser.add_argument("--json", type=Path, help="file for the numbers")
-    arguments = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print("scenario          w     threads  steps/s  steps/CPU s  collecting  updating")
-    rows = []
-    for weight in arguments.weights:
-        for num_threads in sorted(set(arguments.threads)):
-            row = measure(arguments.scenario, weight, arguments.timesteps, num_threads)
-            rows.append(row)
-            print(
-                f"{row['scenario']:16}  {weight:<4}  {num_threads:7}"
-                f"  {row['steps_per_second']:7,.0f}  {row['steps_per_processor_second']:11,.0f}"
-                f"  {row['share_collecting']:10.0%}  {row['share_updating']:8.0%}",
-                flush=True,
-            )
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(rows, indent=2))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--solve-rounds", type=int, default=10, help="seeds of the time to 475")
+    parser.add_argument("--timesteps", type=int, help="cut every budget, for a quick look")
+    parser.add_argument("--only", nargs="+", help="names of contests")
+    parser.add_argument("--tiny", action="store_true", help="one short round of the first contest")
+    parser.add_argument("--json", type=Path, default=Path("training.json"))
+    arguments = parser.parse_args(given)
+    if arguments.tiny:
+        arguments.rounds, arguments.only = 1, ["equal"]
+        arguments.timesteps = TINY_TIMESTEPS
+    console = Console(width=max(Console().width, 150))
+    console.print(
+        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {platform.python_version()}"
+    )
+    missing = missing_peers(PEERS)
+    if missing:
+        console.print(f"Not installed, so not measured: {', '.join(missing)} (extra \\[bench])")
+    results: list[dict[str, Any]] = []
+    for contest in make_contests(arguments.timesteps, arguments.solve_rounds):
+        if arguments.only and contest.name not in arguments.only:
+            continue
+        arms = tuple(arm for arm in contest.arms if arm.peer not in missing)
+        present = replace(contest, arms=arms)
+        measured = run_contest(present, arguments.rounds, console)
+        console.print(make_table(present, measured))
+        results.append({**describe(present, measured), "missing": missing})
+        arguments.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
+    return results
 
 
 if __name__ == "__main__":

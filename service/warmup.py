@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from grpo.config import TrainConfig
+from grpo.environments import cartpole
 from grpo.environments.hospital.warm import warm
 from grpo.training.job import train_policy
 from grpo.training.observer import IterationMetrics, Phase, TrainingStopped
@@ -40,8 +41,9 @@ class StopAfterOneIteration:
 
 
 def main() -> None:
-    """Run the simulator, a decision and one iteration of training."""
+    """Run the simulator, a decision, a step of CartPoles and one iteration of training."""
     warm()
+    cartpole.warm()
     with suppress(TrainingStopped):
         train_policy(TrainConfig.parse(SMALLEST), StopAfterOneIteration())
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.task import Task
+from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
 
 PACKAGES = {
     "grpo": "grpo",
@@ -21,6 +24,8 @@ PACKAGES = {
     "pufferlib": "pufferlib",
 }
 RUN_LIMIT_SECONDS = 900
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,34 @@ def run_arm(arm: Arm) -> dict[str, Any]:
     """
     command = [sys.executable, "-m", "benchmarks.peers", arm.peer, json.dumps(asdict(arm.task))]
     finished = subprocess.run(
-        command, capture_output=True, text=True, timeout=RUN_LIMIT_SECONDS, check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=RUN_LIMIT_SECONDS,
+        check=False,
+        env=os.environ | make_environment(arm),
     )
     if finished.returncode != 0:
         tail = "\n".join(finished.stderr.splitlines()[-5:])
         raise RuntimeError(f"{arm.label} ended with {finished.returncode}:\n{tail}")
     result: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
     return result
+
+
+def make_environment(arm: Arm) -> dict[str, str]:
+    """Return the variables that set an arm's threads, and where kernels are cached.
+
+    Ours keeps numpy's products on one thread and puts the critic on the second.
+    """
+    threads = str(1 if arm.peer == "grpo" else arm.task.threads)
+    variables = dict.fromkeys(THREAD_VARIABLES, threads)
+    variables["NUMBA_CACHE_DIR"] = os.environ.get(
+        "NUMBA_CACHE_DIR", str(kernel_cache_folder(ROOT / ".grpo"))
+    )
+    if arm.peer == "rejax" and threads == "1":
+        flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        variables["XLA_FLAGS"] = flags
+    return variables
 
 
 def collect(arms: Sequence[Arm], measured: Sequence[tuple[Arm, dict[str, Any]]]) -> list[Measured]:

@@ -77,7 +77,8 @@ def train(task: Task, start: Callable[[], None], after_iteration: Callable[[Act]
         logits = brain.learner.compute_logits(brain.normalizer(observations), None)
         return logits.argmax(axis=1)
 
-    warm_hospital()
+    if task.environment == "rural":
+        warm_hospital()
     warm_training()
     start()
     iterations = 1 + -(-task.timesteps // task.samples)

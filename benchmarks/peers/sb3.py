@@ -16,8 +16,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from benchmarks.peers.sb3_hospitals import Hospitals
 from benchmarks.peers.task import HIDDEN, Act, Task
 from grpo.environments.hospital.compiling.compiled import compile_scenario
+from grpo.environments.hospital.environment import register
 from grpo.environments.hospital.scenario import load_scenario
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
+from grpo.environments.registry import HOSPITAL_ID
 
 
 class AfterUpdate(BaseCallback):
@@ -71,7 +73,8 @@ def make_model(task: Task) -> Any:
         environments = make_vec_env("CartPole-v1", n_envs=task.num_envs, seed=task.seed)
         return PPO("MlpPolicy", environments, **settings)
     if task.one_by_one:
-        single = make_vec_env("grpo/Hospital-v0", n_envs=task.num_envs, seed=task.seed)
+        register()
+        single = make_vec_env(HOSPITAL_ID, n_envs=task.num_envs, seed=task.seed)
         return MaskablePPO("MlpPolicy", single, **settings)
     compiled = compile_scenario(load_scenario("rural_hospital"))
     weights = np.full((1, compiled.num_types), 1.0 / compiled.type_rates.sum())

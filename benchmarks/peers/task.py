@@ -87,6 +87,7 @@ class Stopwatch:
         task: what is measured.
         warm_seconds: the first iteration, compilation included.
         seconds: all iterations after the first.
+        processor_seconds: likewise, of all threads.
         steps: environment steps in ``seconds``.
         solved_after: seconds from the first step to 475, without the first iteration's compilation
             share (which stands in ``warm_seconds``); None where the budget ended before.
@@ -96,16 +97,18 @@ class Stopwatch:
     task: Task
     warm_seconds: float = 0.0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     steps: int = 0
     solved_after: float | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
     _started: float = field(default_factory=time.perf_counter)
+    _started_processor: float = field(default_factory=time.process_time)
     _next_evaluation: int = EVALUATE_EVERY
     _total_steps: int = 0
 
     def start(self) -> None:
         """Begin to count; call right before the first environment step."""
-        self._started = time.perf_counter()
+        self._started, self._started_processor = time.perf_counter(), time.process_time()
 
     def after_iteration(self, act: Act) -> bool:
         """Account for one iteration, evaluate where due, and say whether to go on."""
@@ -114,6 +117,7 @@ class Stopwatch:
             self.warm_seconds = spent
         else:
             self.seconds += spent
+            self.processor_seconds += time.process_time() - self._started_processor
             self.steps += self.task.samples
         self._total_steps += self.task.samples
         if self.task.solve and self._total_steps >= self._next_evaluation:
@@ -122,7 +126,7 @@ class Stopwatch:
             self.curve.append((self._total_steps, mean))
             if mean >= SOLVED and self.solved_after is None:
                 self.solved_after = self.seconds + self.warm_seconds
-        self._started = time.perf_counter()
+        self.start()
         return self.steps < self.task.timesteps and self.solved_after is None
 
     def report(self, peer: str, version: str) -> dict[str, Any]:
@@ -135,6 +139,9 @@ class Stopwatch:
             "warm_seconds": self.warm_seconds,
             "seconds": self.seconds,
             "steps_per_second": self.steps / self.seconds if self.seconds else None,
+            "steps_per_processor_second": self.steps / self.processor_seconds
+            if self.processor_seconds
+            else None,
             "solved_after": self.solved_after,
             "total_steps": self._total_steps,
             "last_return": self.curve[-1][1] if self.curve else None,

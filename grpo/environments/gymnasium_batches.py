@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.classic_control.cartpole import CartPoleEnv, CartPoleVectorEnv
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from grpo.environments.vector import Bool, Float32, Int64
@@ -16,18 +16,6 @@ AnyEnv = gymnasium.Env[Any, Any]
 
 PLAIN_WRAPPERS = (OrderEnforcing, TimeLimit)
 """Wrappers whose effect is known: none, and the time limit in the specification."""
-
-CARTPOLE_CONSTANTS = (
-    "gravity",
-    "masspole",
-    "total_mass",
-    "length",
-    "polemass_length",
-    "force_mag",
-    "tau",
-    "theta_threshold_radians",
-    "x_threshold",
-)
 
 
 class EnvironmentBatch(Protocol):
@@ -39,6 +27,7 @@ class EnvironmentBatch(Protocol):
         rewards: [N, 1] float32, of the last step.
         terminated: [N] bool, of the last step; truncated: likewise.
         final: [N, O] float32, what an episode ended with, where the last step ended one.
+        ended: [E] int64, the environments whose episodes the last step ended, increasing.
     """
 
     observations: Float32
@@ -47,6 +36,7 @@ class EnvironmentBatch(Protocol):
     terminated: Bool
     truncated: Bool
     final: Float32
+    ended: Int64
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Start all environments anew, environment i from the i-th seed."""
@@ -61,7 +51,7 @@ class EnvironmentBatch(Protocol):
         ...
 
 
-class _Arrays:
+class BatchArrays:
     """The arrays of a batch."""
 
     def __init__(self, num_envs: int, observation_size: int, num_actions: int) -> None:
@@ -72,9 +62,10 @@ class _Arrays:
         self.rewards: Float32 = np.zeros((num_envs, 1), dtype=np.float32)
         self.terminated: Bool = np.zeros(num_envs, dtype=np.bool_)
         self.truncated: Bool = np.zeros(num_envs, dtype=np.bool_)
+        self.ended: Int64 = np.zeros(0, dtype=np.int64)
 
 
-class SteppedOneByOne(_Arrays):
+class SteppedOneByOne(BatchArrays):
     """Any environments, each stepped by itself.
 
     Args:
@@ -111,6 +102,7 @@ class SteppedOneByOne(_Arrays):
                 self.final[i] = np.asarray(observation, dtype=np.float32).reshape(-1)
                 observation = environment.reset()[0]
             self._observe(i, observation)
+        self.ended = (self.terminated | self.truncated).nonzero()[0]
 
     def close(self) -> None:
         """Close all environments."""
@@ -122,62 +114,6 @@ class SteppedOneByOne(_Arrays):
         self.observations[i] = np.asarray(observation, dtype=np.float32).reshape(-1)
         if self._masked:
             self.masks[i] = self._environments[i].unwrapped.action_masks()  # type: ignore[attr-defined]
-
-
-class CartPolesTogether(_Arrays):
-    """CartPoles stepped in one call by Gymnasium's own vectorised CartPole.
-
-    Gymnasium starts an ended episode in the step after, which would spend a step on no action;
-    here it starts in the same step, from the generator that the single environment would use. So
-    the episodes are those of ``SteppedOneByOne`` for the same seeds. Constants may differ from
-    environment to environment.
-
-    Args:
-        environments: N CartPoles for which ``are_cartpoles`` holds; read, never stepped.
-    """
-
-    def __init__(self, environments: Sequence[AnyEnv]) -> None:
-        super().__init__(len(environments), 4, 2)
-        spec = environments[0].spec
-        limit = spec.max_episode_steps if spec is not None else None
-        self._together = CartPoleVectorEnv(len(environments), max_episode_steps=limit or 2**31 - 1)
-        inner = [environment.unwrapped for environment in environments]
-        for name in CARTPOLE_CONSTANTS:
-            values = np.array([getattr(cartpole, name) for cartpole in inner], dtype=np.float64)
-            setattr(self._together, name, values)
-        self._together.reset(seed=0)  # allocates; the states are overwritten by our own reset
-        self._generators: list[np.random.Generator] = []
-
-    def reset(self, seeds: Sequence[int]) -> None:
-        """Start all environments anew; see ``EnvironmentBatch``."""
-        self._generators = [gymnasium.utils.seeding.np_random(seed)[0] for seed in seeds]
-        self._start(np.arange(len(seeds)))
-
-    def step(self, actions: Int64) -> None:
-        """Apply one action per environment; see ``EnvironmentBatch``."""
-        together = self._together
-        observations, _, terminated, truncated, _ = together.step(actions)
-        self.observations[...] = observations
-        self.rewards[...] = 1.0
-        self.terminated[...], self.truncated[...] = terminated, truncated
-        rows = np.flatnonzero(terminated | truncated)
-        if rows.size:
-            self.final[rows] = observations[rows]
-            self._start(rows)
-
-    def close(self) -> None:
-        """Close the environment."""
-        self._together.close()
-
-    def _start(self, rows: Int64) -> None:
-        """Begin an episode in some rows; ``prev_done`` would make Gymnasium do it a step later."""
-        together = self._together
-        state = np.asarray(together.state)  # the array itself, no copy
-        for i in rows:
-            state[:, i] = self._generators[i].uniform(together.low, together.high, size=4)
-        together.steps[rows] = 0
-        together.prev_done[rows] = False
-        self.observations[rows] = state[:, rows].T
 
 
 def are_cartpoles(environments: Sequence[AnyEnv]) -> bool:
@@ -219,5 +155,9 @@ def make_batch(
     specs = [environment.spec for environment in environments]
     longest = max((spec.max_episode_steps or 0 for spec in specs if spec), default=0)
     if are_cartpoles(environments):
+        from grpo.environments.cartpole import (  # noqa: PLC0415 - numba only where it is used
+            CartPolesTogether,
+        )
+
         return CartPolesTogether(environments), longest
     return SteppedOneByOne(environments, *sizes), longest

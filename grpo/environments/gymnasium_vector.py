@@ -165,7 +165,8 @@ class GymnasiumVectorEnvironment:
         batch.step(actions)
         self.total_rewards += batch.rewards
         self.clocks += 1.0
-        self._start_episodes(batch.terminated | batch.truncated)
+        if batch.ended.size:
+            self._start_episodes(batch.ended)
         return Transition(
             observations=batch.observations,
             action_masks=batch.masks,
@@ -186,11 +187,8 @@ class GymnasiumVectorEnvironment:
         """Return the groups [B] of the states that environments are in."""
         return self._labeller.label(self._batch.observations[rows], self._episodes[rows], rows)
 
-    def _start_episodes(self, ended: Bool) -> None:
+    def _start_episodes(self, rows: Int64) -> None:
         """Number the episodes that begin, and label them."""
-        rows = np.flatnonzero(ended)
-        if rows.size == 0:
-            return
         following = int(self._episodes.max()) + 1
         self._episodes[rows] = np.arange(following, following + len(rows))
         if self._when == "reset":

@@ -157,7 +157,7 @@ def _check_scenario(config: TrainConfig, environment: HospitalEnvironment) -> No
             allowed="a name of its own",
         )
     free = [acuity.level for acuity in scenario.acuities if acuity.cost_per_hour.value == 0]
-    if config.algorithm.start_rule in ("c_mu", "gc_mu") and free:
+    if config.algorithm.start_rule in ("c_mu", "c_mu_theta", "gc_mu") and free:
         raise InputError.single(
             "/algorithm/start_rule",
             f"ranks by cost, but waiting costs nothing at acuity {free[0]}",
@@ -229,6 +229,13 @@ def _check_gymnasium(config: TrainConfig, environment: GymnasiumEnvironment) -> 
             "dispatch rules exist for hospitals only",
             given=config.algorithm.start_rule,
             allowed="null",
+        )
+    if config.algorithm.siblings > 1:
+        raise InputError.single(
+            "/algorithm/siblings",
+            "only hospitals can be put into one state",
+            given=config.algorithm.siblings,
+            allowed="1",
         )
     if config.algorithm.group_target != "raw":
         raise InputError.single(

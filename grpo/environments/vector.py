@@ -98,6 +98,22 @@ class SavesState(Protocol):
 
 
 @runtime_checkable
+class Branches(Protocol):
+    """A vector environment whose members can go on from one state, through one future."""
+
+    def branch(self, siblings: int) -> None:
+        """Give environment ``n`` the whole state of environment ``n mod N / siblings``.
+
+        Observations and masks given out before follow in place. From there on the members differ
+        by their actions only: everything random that no action decides is the same.
+
+        Args:
+            siblings: how many share a state, a divisor of N.
+        """
+        ...
+
+
+@runtime_checkable
 class RestartsEpisodes(Protocol):
     """A vector environment whose state cannot be saved: it is started anew from time to time.
 

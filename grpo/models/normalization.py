@@ -14,10 +14,14 @@ CLIP = 10.0
 MIN_STD = 1e-4
 
 
-def normalize(observations: Float32, mean: Float32, inverse_std: Float32) -> Float32:
-    """Return ``clip((x − mean) / std, −10, 10)`` [B, O] float32."""
-    scaled = (observations - mean) * inverse_std
-    return np.asarray(np.clip(scaled, -CLIP, CLIP, out=scaled), dtype=np.float32)
+def normalize(
+    observations: Float32, mean: Float32, inverse_std: Float32, out: Float32 | None = None
+) -> Float32:
+    """Return ``clip((x − mean) / std, −10, 10)`` [B, O] float32, in ``out`` if given."""
+    scaled = np.subtract(observations, mean, out=out, dtype=np.float32)
+    np.multiply(scaled, inverse_std, out=scaled)
+    np.maximum(scaled, -CLIP, out=scaled)
+    return np.minimum(scaled, CLIP, out=scaled)
 
 
 class ObservationNormalizer:
@@ -54,9 +58,9 @@ class ObservationNormalizer:
         self.mean = self._mean.astype(np.float32)
         self.inverse_std = (1.0 / np.where(std < MIN_STD, 1.0, std)).astype(np.float32)
 
-    def __call__(self, observations: Float32) -> Float32:
-        """Return normalised observations [B, O]."""
-        return normalize(observations, self.mean, self.inverse_std)
+    def __call__(self, observations: Float32, out: Float32 | None = None) -> Float32:
+        """Return normalised observations [B, O], in ``out`` if given."""
+        return normalize(observations, self.mean, self.inverse_std, out)
 
     def save_state(self) -> Tensors:
         """Return everything measured so far, exactly."""

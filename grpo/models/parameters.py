@@ -77,17 +77,17 @@ def count_parameters(entries: Entries) -> int:
 
 
 def named_views(entries: Entries, flat: Float32) -> dict[str, Float32]:
-    """Return views into a flat vector by name; writing to a view writes to the vector.
+    """Return views into flat vectors [..., P] by name; writing to a view writes to the vectors.
 
     Raises:
-        ShapeError: the vector's length is not that of the entries.
+        ShapeError: the vectors' length is not that of the entries.
     """
-    if flat.shape != (count_parameters(entries),):
+    if flat.shape[-1:] != (count_parameters(entries),):
         raise ShapeError(f"parameters: expected ({count_parameters(entries)},), got {flat.shape}")
     views, offset = {}, 0
     for name, shape in entries:
         size = math.prod(shape)
-        views[name] = flat[offset : offset + size].reshape(shape)
+        views[name] = flat[..., offset : offset + size].reshape(*flat.shape[:-1], *shape)
         offset += size
     return views
 

@@ -1,72 +1,67 @@
-"""PPO's update with gradients written out by hand, without autograd.
-
-Actor and critic share no parameter, so each is a program of its own: they may run at the same time
-on two threads and give the same bits as one after the other.
-"""
+"""The learner without autograd: one seed's networks, alone or as a member of a stack."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 
 import numpy as np
 
 from grpo.models.parameters import Float32, Int64, NetworkShape, count_parameters
-from grpo.objectives.advantages import Float64
 from grpo.tensors import Tensors, join_tensors, select_tensors
-from grpo.training.dense_network import CHUNK, DenseNetwork
-from grpo.training.kernels import (
-    mask_logits,
-    sample_actions,
-    squared_error_gradient,
-    surrogate_gradient,
-)
+from grpo.training.dense_network import DenseNetworks, Parameters
+from grpo.training.kernels import follow_episodes, sample_actions
+from grpo.training.learner_stack import FusedLearners
+from grpo.training.ratios import RatioWindow
 from grpo.training.update import Batch, UpdateSettings, UpdateStats
 
 
 class FusedLearner:
-    """The learner without autograd; see ``Learner``."""
+    """The learner without autograd, alone or a member of a stack; see ``Learner``.
+
+    Attributes:
+        shape: of the networks.
+        networks: a stack of 1.
+    """
 
     def __init__(
         self, shape: NetworkShape, actor: Float32, critic: Float32, *, num_threads: int = 1
     ) -> None:
         """Copy the two vectors; with two threads the critic learns beside the actor."""
         self.shape = shape
-        self._actor = DenseNetwork(shape.actor_entries, actor)
-        self._critic = DenseNetwork(shape.critic_entries, critic)
-        self._num_threads = num_threads
-        self._powers: Float32 = np.empty((CHUNK, shape.num_actions), dtype=np.float32)
-        self._logits: Float32 = np.empty((0, shape.num_actions), dtype=np.float32)
-        self._values: Float32 = np.empty((0, shape.num_heads), dtype=np.float32)
+        self.networks = FusedLearners(
+            shape,
+            DenseNetworks(shape.actor_entries, Parameters.create(actor[None])),
+            DenseNetworks(shape.critic_entries, Parameters.create(critic[None])),
+            num_threads,
+        )
 
     @property
     def actor_parameters(self) -> Float32:
         """[P] float32, a view."""
-        return self._actor.flat
+        flat: Float32 = self.networks.actors.state.flat[0]
+        return flat
 
     @property
     def critic_parameters(self) -> Float32:
         """[Q] float32, a view."""
-        return self._critic.flat
+        flat: Float32 = self.networks.critics.state.flat[0]
+        return flat
 
     def compute_logits(self, observations: Float32, index_features: Float32 | None) -> Float32:
-        """Return logits [B, A]; the next call reuses the memory."""
-        if len(self._logits) != len(observations):
-            self._logits = np.empty((len(observations), self.shape.num_actions), dtype=np.float32)
-        self._actor.evaluate(observations, self._logits)
-        if index_features is not None:
-            self._logits += self._actor.named["index.slope"] * index_features
-        return self._logits
+        """Return logits [B, A]."""
+        features = None if index_features is None else index_features[None]
+        logits: Float32 = self.networks.compute_logits(observations[None], features)[0]
+        return logits
 
     def compute_values(self, observations: Float32) -> Float32:
-        """Return values [B, H]; the next call reuses the memory."""
-        if len(self._values) != len(observations):
-            self._values = np.empty((len(observations), self.shape.num_heads), dtype=np.float32)
-        self._critic.evaluate(observations, self._values)
-        return self._values
+        """Return values [B, H]."""
+        values: Float32 = self.networks.compute_values(observations[None])[0]
+        return values
 
     def save_state(self) -> Tensors:
         """Return both networks and their optimisers."""
-        return join_tensors(actor=self._actor.save_state(), critic=self._critic.save_state())
+        actor, critic = self.networks.actors, self.networks.critics
+        return join_tensors(actor=actor.save_state(), critic=critic.save_state())
 
     def restore_state(self, tensors: Tensors) -> None:
         """Go on from what ``save_state`` returned.
@@ -74,14 +69,15 @@ class FusedLearner:
         Raises:
             CheckpointError: an array is missing or of another size.
         """
-        self._actor.restore_state(select_tensors(tensors, "actor"))
-        self._critic.restore_state(select_tensors(tensors, "critic"))
+        self.networks.actors.restore_state(select_tensors(tensors, "actor"))
+        self.networks.critics.restore_state(select_tensors(tensors, "critic"))
 
     def rescale_values(self, factor: Float32, shift: Float32) -> None:
         """Change the critic's last layer so that it returns ``factor · values + shift``."""
         last = len(self.shape.hidden_sizes)
-        self._critic.named[f"critic.{last}.weight"][...] *= factor
-        bias = self._critic.named[f"critic.{last}.bias"]
+        critic = self.networks.critics
+        critic.named[f"critic.{last}.weight"][...] *= factor
+        bias = critic.named[f"critic.{last}.bias"]
         bias[...] = bias * factor + shift
 
     def update(
@@ -95,102 +91,31 @@ class FusedLearner:
         update_actor: bool = True,
     ) -> UpdateStats:
         """Run PPO's epochs; the actor stops after an epoch beyond the target KL."""
-        actor_orders = orders if update_actor else []
-        if self._num_threads > 1:
-            with ThreadPoolExecutor(max_workers=1) as helper:
-                critic = helper.submit(self._update_critic, batch, orders, learning_rate, settings)
-                actor = self._update_actor(batch, actor_orders, learning_rate, ent_coef, settings)
-                value_loss = critic.result()
-        else:
-            actor = self._update_actor(batch, actor_orders, learning_rate, ent_coef, settings)
-            value_loss = self._update_critic(batch, orders, learning_rate, settings)
-        (surrogate, entropy, kl, clipped), epochs = actor
-        return UpdateStats(-surrogate, value_loss, entropy, kl, clipped, epochs)
-
-    def _update_actor(
-        self,
-        batch: Batch,
-        orders: list[list[Int64]],
-        learning_rate: float,
-        ent_coef: float,
-        settings: UpdateSettings,
-    ) -> tuple[tuple[float, float, float, float], int]:
-        """Return means of surrogate, entropy, KL and clipping over the last epoch, and epochs."""
-        statistics = np.zeros(4)
-        epochs = 0
-        for order in orders:
-            statistics[...] = 0.0
-            for rows in order:
-                for start in range(0, len(rows), CHUNK):
-                    chunk = rows[start : start + CHUNK]
-                    self._add_actor_gradient(
-                        batch, chunk, settings.clip_coef, ent_coef, 1.0 / len(rows), statistics
-                    )
-                self._actor.step(learning_rate, settings.max_grad_norm)
-            epochs += 1
-            statistics /= len(batch.actions)
-            if settings.target_kl is not None and statistics[2] > settings.target_kl:
-                break
-        surrogate, entropy, kl, clipped = map(float, statistics)
-        return (surrogate, entropy, kl, clipped), epochs
-
-    def _add_actor_gradient(
-        self,
-        batch: Batch,
-        chunk: Int64,
-        clip_coef: float,
-        ent_coef: float,
-        factor: float,
-        statistics: Float64,
-    ) -> None:
-        """Add the gradient of the surrogate loss over some rows."""
-        logits = self._actor.forward(self._actor.gather(batch.observations, chunk))
-        slope, slope_gradient = (
-            named["index.slope"] for named in (self._actor.named, self._actor.named_gradient)
+        (stats,) = self.networks.update(
+            batch,
+            [[rows[None] for rows in order] for order in orders],
+            learning_rate=learning_rate,
+            ent_coef=ent_coef,
+            settings=settings,
+            update_actor=update_actor,
         )
-        features = batch.index_features
-        if features is not None:
-            features = np.take(features, chunk, axis=0, mode="clip")
-        if features is not None:
-            logits += slope * features
-        mask_logits(logits, chunk, batch.action_masks)
-        surrogate_gradient(
-            logits,
-            np.exp(logits, out=self._powers[: len(chunk)]),
-            chunk,
-            batch.actions,
-            batch.log_probs,
-            batch.advantages,
-            clip_coef,
-            ent_coef,
-            factor,
-            statistics,
-        )
-        if features is not None:
-            slope_gradient += (logits * features).sum(axis=0)
-        self._actor.backward(logits)
+        return stats
 
-    def _update_critic(
-        self,
-        batch: Batch,
-        orders: list[list[Int64]],
-        learning_rate: float,
-        settings: UpdateSettings,
-    ) -> float:
-        """Return the mean loss over the last epoch."""
-        statistics = np.zeros(1)
-        for order in orders:
-            statistics[...] = 0.0
-            for rows in order:
-                factor = settings.vf_coef / len(rows)
-                for start in range(0, len(rows), CHUNK):
-                    chunk = rows[start : start + CHUNK]
-                    inputs = self._critic.gather(batch.observations, chunk)
-                    values = self._critic.forward(inputs)
-                    squared_error_gradient(values, chunk, batch.returns, factor, statistics)
-                    self._critic.backward(values)
-                self._critic.step(learning_rate, settings.max_grad_norm)
-        return float(statistics[0]) / len(batch.actions)
+
+def join_learners(learners: Sequence[FusedLearner], num_threads: int = 1) -> FusedLearners:
+    """Stack learners of one shape; they go on as views of the stack's members."""
+    shape = learners[0].shape
+    actors, critics = (
+        DenseNetworks(entries, Parameters.join([part.state for part in parts]))
+        for entries, parts in (
+            (shape.actor_entries, [learner.networks.actors for learner in learners]),
+            (shape.critic_entries, [learner.networks.critics for learner in learners]),
+        )
+    )
+    joined = FusedLearners(shape, actors, critics, num_threads)
+    for member, learner in enumerate(learners):
+        learner.networks = joined.part(member, member + 1)
+    return joined
 
 
 def warm() -> None:
@@ -212,3 +137,9 @@ def warm() -> None:
     )
     settings = UpdateSettings(clip_coef=0.2, vf_coef=0.5, max_grad_norm=0.5, target_kl=None)
     learner.update(batch, [[np.arange(4)]], learning_rate=0.0, ent_coef=0.0, settings=settings)
+    window = RatioWindow()
+    for _ in range(2):
+        window.add(np.ones((1, 3)), np.ones((1, 3)))
+    window.estimate(0.0)
+    one, ended = np.zeros((1, 1)), np.ones((1, 1), dtype=np.bool_)
+    follow_episodes(one, ended, one[0], actions[:1], one[0], actions[:1])

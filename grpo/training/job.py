@@ -104,19 +104,16 @@ def train_policy(
         baseline = restore_baseline(config, problem, resumed.tensors)
     objective = make_objective(config.algorithm, problem.num_groups, baseline=baseline)
     loop = make_loop(config, problem, threads, objective=objective)
-    run = _Run(config, problem, loop, observer, checkpoints)
+    run = Run(config, problem, loop, observer, checkpoints)
     if resumed is not None:
         run.resume(resumed)
     try:
         run.train()
-        observer.on_phase("validating")
-        policy = choose_policy(problem, run.make_candidates(), objective, run.check)
-        observer.on_phase("evaluating")
-        run.check()
+        policy = run.choose()
     except TrainingStopped:
         run.save(even_if_not_due=True)
         raise
-    return TrainingResult(policy, tuple(run.history), evaluate_policy(config, policy))
+    return run.judge(policy)
 
 
 def count_threads() -> int:
@@ -130,7 +127,7 @@ def _check(observer: Observer) -> None:
         raise TrainingStopped("the training was asked to stop")
 
 
-class _Run:
+class Run:
     """One training under way: its loop, what it has kept for validation, and its checkpoints.
 
     Attributes:
@@ -169,20 +166,24 @@ class _Run:
     def train(self) -> None:
         """Run the iterations that are left, or as many as the budget in seconds allows."""
         total, loop = self._total, self._loop
-        marks = {math.ceil(share * total): share for share in KEPT_AT if total > 1}
         for iteration in range(loop.iterations + 1, total + 1):
             self.check()
             spent = self._time_spent()
             if spent >= 1:
                 return
-            metrics = loop.run_iteration(max((iteration - 1) / total, spent))
-            self.history.append(metrics)
-            self._observer.on_iteration(metrics)
-            if iteration in marks and iteration < total:
-                self._kept.append(
-                    self._candidate(f"average at {marks[iteration]:.0%}", loop.averaged_actor)
-                )
-            self.save()
+            self.note(loop.run_iteration(max((iteration - 1) / total, spent)))
+
+    def note(self, metrics: IterationMetrics) -> None:
+        """Keep and tell what an iteration gave, and the candidate that it may have made."""
+        self.history.append(metrics)
+        self._observer.on_iteration(metrics)
+        iteration, total, loop = metrics.iteration, self._total, self._loop
+        marks = {math.ceil(share * total): share for share in KEPT_AT if total > 1}
+        if iteration in marks and iteration < total:
+            self._kept.append(
+                self._candidate(f"average at {marks[iteration]:.0%}", loop.averaged_actor)
+            )
+        self.save()
 
     def _time_spent(self) -> float:
         """Return the share of the budget in seconds that is used; 0 without one."""
@@ -192,14 +193,25 @@ class _Run:
         own = limit * (1 - (self._config.algorithm.specialist_share or 0.0))
         return (time.perf_counter() - self._loop.started) / own
 
-    def make_candidates(self) -> list[Candidate]:
-        """Return what the gate chooses from, the latest first."""
+    def choose(self) -> Policy:
+        """Return the policy to serve, chosen on validation: see ``choose_policy``."""
+        self._observer.on_phase("validating")
         loop = self._loop
-        final = [
+        candidates = [
             self._candidate("average at 100%", loop.averaged_actor),
             self._candidate("last", loop.brain.learner.actor_parameters),
+            *self._kept[::-1],
         ]
-        return final + self._kept[::-1]
+        objective = loop.weigher.objective
+        policy = choose_policy(self._problem, candidates, objective, self.check)
+        self._observer.on_phase("evaluating")
+        self.check()
+        return policy
+
+    def judge(self, policy: Policy) -> TrainingResult:
+        """Return what the training leaves, the policy judged."""
+        report = evaluate_policy(self._config, policy)
+        return TrainingResult(policy, tuple(self.history), report)
 
     def save(self, *, even_if_not_due: bool = False) -> None:
         """Give the sink a checkpoint if it wants one and one can be taken here."""

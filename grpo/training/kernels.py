@@ -10,32 +10,54 @@ import numpy as np
 from grpo.models.parameters import Float32, Int64
 from grpo.objectives.advantages import Bool, Float64
 
-_compile = numba.njit(cache=True, nogil=True)
+_compile = numba.njit(cache=True, nogil=True, error_model="numpy")
+"""Divisions are IEEE's, as numpy's: without a branch for zero, loops become vector instructions."""
 
 
 @_compile
-def add_bias(hidden: Float32, bias: Float32) -> None:  # pragma: no cover - compiled
-    """Add bias [C] to every row of hidden [B, C], in place."""
-    for i in range(hidden.shape[0]):
-        for j in range(hidden.shape[1]):
-            hidden[i, j] += bias[j]
+def add_bias(
+    hidden: Float32, parameters: Float32, start: int
+) -> None:  # pragma: no cover - compiled
+    """Add the bias of S networks to every row of hidden [S, B, C], in place.
+
+    Args:
+        hidden: [S, B, C] float32.
+        parameters: [S, P] float32, which hold the biases.
+        start: where the bias begins in each.
+    """
+    width = hidden.shape[2]
+    for s in range(hidden.shape[0]):
+        rows, bias = hidden[s], parameters[s, start : start + width]
+        for i in range(rows.shape[0]):
+            for j in range(width):
+                rows[i, j] += bias[j]
 
 
 @_compile
 def scale_by_tanh_slope(gradient: Float32, hidden: Float32) -> None:  # pragma: no cover - compiled
-    """Multiply gradient [B, C] by ``1 − h²``, the slope of tanh where it gave h, in place."""
+    """Multiply gradient [S, B, C] by ``1 − h²``, tanh's slope where it gave h, in place."""
     one = np.float32(1.0)
-    for i in range(hidden.shape[0]):
-        for j in range(hidden.shape[1]):
-            gradient[i, j] *= one - hidden[i, j] * hidden[i, j]
+    for s in range(hidden.shape[0]):
+        for i in range(hidden.shape[1]):
+            for j in range(hidden.shape[2]):
+                gradient[s, i, j] *= one - hidden[s, i, j] * hidden[s, i, j]
 
 
 @_compile
-def sum_rows(gradient: Float32, total: Float32) -> None:  # pragma: no cover - compiled
-    """Add the sum of gradient [B, C] over its rows to total [C], row by row."""
-    for i in range(gradient.shape[0]):
-        for j in range(gradient.shape[1]):
-            total[j] += gradient[i, j]
+def sum_rows(delta: Float32, gradient: Float32, start: int) -> None:  # pragma: no cover - compiled
+    """Add the sum of delta [S, B, C] over its rows, row by row, to a bias's gradient.
+
+    Args:
+        delta: [S, B, C] float32.
+        gradient: [S, P] float32, which holds the gradients of the biases.
+        start: where the bias begins in each.
+    """
+    width = delta.shape[2]
+    for s in range(delta.shape[0]):
+        total = gradient[s, start : start + width]
+        for i in range(delta.shape[1]):
+            for j in range(width):
+                total[j] += delta[s, i, j]
 
 
 @_compile
@@ -73,21 +95,24 @@ def sample_actions(
         log_probs[i] = math.log(logits[i, chosen] / total)
 
 
-@_compile
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
 def mask_logits(logits: Float32, rows: Int64, masks: Bool) -> None:  # pragma: no cover - compiled
     """Put logits [B, A] at −1e8 where masks [S, A] forbid at rows [B]; make each row's largest 0.
 
     A row then needs one more step to be a softmax: ``exp`` of all of it at once, which numpy does
-    several values at a time and a kernel only one by one.
+    several values at a time and a kernel only one by one. The loops have no branches, whose outcome
+    no processor could guess; so a logit that is not a number may give anything, and a training
+    with one is refused after the update.
     """
     for i in range(logits.shape[0]):
+        row, allowed = logits[i], masks[rows[i]]
+        for k in range(len(row)):
+            row[k] = row[k] if allowed[k] else np.float32(-1e8)
         top = np.float32(-np.inf)
-        for k in range(logits.shape[1]):
-            if not masks[rows[i], k]:
-                logits[i, k] = np.float32(-1e8)
-            top = max(top, logits[i, k])
-        for k in range(logits.shape[1]):
-            logits[i, k] -= top
+        for k in range(len(row)):
+            top = max(row[k], top)
+        for k in range(len(row)):
+            row[k] -= top
 
 
 @_compile
@@ -118,10 +143,13 @@ def surrogate_gradient(
         clip_coef: ε.
         ent_coef: c.
         factor: 1 / minibatch size.
-        statistics: [4] float64; sums of surrogate, entropy, KL estimate, clipped are added.
+        statistics: [S, 4] float64, rows in S equal parts; the sums of surrogate, entropy, KL
+            estimate and clipped of each part are added.
     """
     num_actions = logits.shape[1]
+    part = logits.shape[0] // statistics.shape[0]
     for i in range(logits.shape[0]):
+        sums = statistics[i // part]
         row = rows[i]
         total = np.float32(0.0)
         weighted = np.float32(0.0)
@@ -142,21 +170,25 @@ def surrogate_gradient(
             prob = powers[i, k] / total
             logits[i, k] = prob * (slope + bonus * (logits[i, k] + offset))
         logits[i, actions[row]] -= slope
-        statistics[0] += min(ratio * advantage, clipped * advantage)
-        statistics[1] += entropy
-        statistics[2] += ratio - np.float32(1.0) - log_ratio
-        statistics[3] += abs(ratio - np.float32(1.0)) > np.float32(clip_coef)
+        sums[0] += min(ratio * advantage, clipped * advantage)
+        sums[1] += entropy
+        sums[2] += ratio - np.float32(1.0) - log_ratio
+        sums[3] += abs(ratio - np.float32(1.0)) > np.float32(clip_coef)
 
 
 @_compile
 def squared_error_gradient(
     values: Float32, rows: Int64, returns: Float32, factor: float, statistics: Float64
 ) -> None:  # pragma: no cover - compiled
-    """Replace values [B, H] by ``factor · (values − returns[rows])``; add half the squares."""
+    """Replace values [B, H] by ``factor · (values − returns[rows])``.
+
+    Half the squares of each of S equal parts of the rows are added to statistics [S].
+    """
+    part = values.shape[0] // statistics.shape[0]
     for i in range(values.shape[0]):
         for h in range(values.shape[1]):
             error = values[i, h] - returns[rows[i], h]
-            statistics[0] += 0.5 * error * error
+            statistics[i // part] += 0.5 * error * error
             values[i, h] = np.float32(factor) * error
 
 
@@ -166,24 +198,57 @@ def adam_step(
     gradient: Float32,
     first: Float32,
     second: Float32,
-    step: int,
+    steps: Int64,
     learning_rate: float,
     max_norm: float,
-) -> float:  # pragma: no cover - compiled
-    """Clip the gradient [P] to a norm and apply one Adam step (.9, .999, 1e-5); return the norm.
+) -> None:  # pragma: no cover - compiled
+    """Clip each gradient [S, P] to a norm, apply one Adam step (.9, .999, 1e-5), and clear it.
 
     Source: Kingma and Ba 2015, Adam, algorithm 1.
     """
-    squares = 0.0
-    for i in range(gradient.shape[0]):
-        squares += gradient[i] * gradient[i]
-    norm = math.sqrt(squares)
-    shrink = np.float32(min(1.0, max_norm / (norm + 1e-6)))
-    size = np.float32(learning_rate / (1.0 - 0.9**step))
-    spread = np.float32(1.0 / math.sqrt(1.0 - 0.999**step))
-    for i in range(gradient.shape[0]):
-        g = gradient[i] * shrink
-        first[i] = np.float32(0.9) * first[i] + np.float32(0.1) * g
-        second[i] = np.float32(0.999) * second[i] + np.float32(0.001) * g * g
-        parameters[i] -= size * first[i] / (math.sqrt(second[i]) * spread + np.float32(1e-5))
-    return norm
+    for s in range(gradient.shape[0]):
+        weights, slopes = parameters[s], gradient[s]
+        means, squares = first[s], second[s]
+        steps[s] += 1
+        total = 0.0
+        for i in range(slopes.shape[0]):
+            total += slopes[i] * slopes[i]
+        shrink = np.float32(min(1.0, max_norm / (math.sqrt(total) + 1e-6)))
+        size = np.float32(learning_rate / (1.0 - 0.9 ** steps[s]))
+        spread = np.float32(1.0 / math.sqrt(1.0 - 0.999 ** steps[s]))
+        for i in range(slopes.shape[0]):
+            g = slopes[i] * shrink
+            means[i] = np.float32(0.9) * means[i] + np.float32(0.1) * g
+            squares[i] = np.float32(0.999) * squares[i] + np.float32(0.001) * g * g
+            weights[i] -= size * means[i] / (math.sqrt(squares[i]) * spread + np.float32(1e-5))
+        slopes[:] = np.float32(0.0)
+
+
+@_compile
+def follow_episodes(
+    rewards: Float64,
+    ended: Bool,
+    running: Float64,
+    lengths: Int64,
+    ended_rewards: Float64,
+    ended_lengths: Int64,
+) -> None:  # pragma: no cover - compiled
+    """Add T steps to the episodes of N environments; fill those that end, in their order.
+
+    Args:
+        rewards: [T, N] float64.
+        ended: [T, N] bool, E of them.
+        running: [N] float64, returns of the episodes under way; changed in place.
+        lengths: [N] int64, steps of the episodes under way; changed in place.
+        ended_rewards: [E] float64, filled.
+        ended_lengths: [E] int64, filled.
+    """
+    episode = 0
+    for t in range(rewards.shape[0]):
+        for i in range(rewards.shape[1]):
+            running[i] += rewards[t, i]
+            lengths[i] += 1
+            if ended[t, i]:
+                ended_rewards[episode], ended_lengths[episode] = running[i], lengths[i]
+                running[i], lengths[i] = 0.0, 0
+                episode += 1

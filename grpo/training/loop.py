@@ -24,12 +24,9 @@ from grpo.training.observer import IterationMetrics, TrainingDiverged
 from grpo.training.performance import Performance, PerformanceTracker, explained_variance
 from grpo.training.rollout import Collector, Rollout, flatten_steps
 from grpo.training.scales import SlowScale
-from grpo.training.update import (
-    Batch,
-    UpdateSettings,
-    UpdateStats,
-    make_orders,
-)
+from grpo.training.siblings import Siblings
+from grpo.training.update import Batch, UpdateSettings, UpdateStats, make_orders
+from grpo.training.update_plan import UpdatePlan, anneal_update
 
 RETURN_SCALE_DECAY = 0.9
 ADVANTAGE_SCALE_DECAY = 0.95
@@ -87,7 +84,10 @@ class TrainingLoop:
             make_generator(seed, "actions"),
             derive_seed(seed, "environment"),
         )
-        self.tracker = PerformanceTracker(environment, state_groups=state_groups)
+        self.siblings = Siblings(environment, algorithm.siblings)
+        self.tracker = PerformanceTracker(
+            environment, state_groups=state_groups, siblings=algorithm.siblings
+        )
         self._settings = UpdateSettings(
             algorithm.clip_coef, algorithm.vf_coef, algorithm.max_grad_norm, algorithm.target_kl
         )
@@ -111,12 +111,31 @@ class TrainingLoop:
         Raises:
             TrainingDiverged: a reward, loss or parameter is not finite.
         """
-        brain, algorithm = self.brain, self.algorithm
-        self._maybe_restart_episodes()
-        self.iterations += 1
         began = time.perf_counter()
-        rollout = self.collector.collect(brain.returns)
+        self.begin_iteration()
+        rollout = self.collector.collect(self.brain.returns)
         self.seconds_collecting += time.perf_counter() - began
+        plan = self.plan_update(rollout, progress)
+        update_began = time.perf_counter()
+        stats = self.brain.learner.update(plan.batch, plan.orders, **plan.settings)
+        self.seconds_updating += time.perf_counter() - update_began
+        metrics = self.finish_iteration(plan, stats)
+        self.seconds_total += time.perf_counter() - began
+        return metrics
+
+    def begin_iteration(self) -> None:
+        """Count it, and start environments anew where a segment begins."""
+        self._maybe_restart_episodes()
+        self.siblings.branch(self.tracker)
+        self.iterations += 1
+
+    def plan_update(self, rollout: Rollout, progress: float) -> UpdatePlan:
+        """Judge the groups and return what is to be learned from a rollout.
+
+        Raises:
+            TrainingDiverged: a reward or an observation is not finite.
+        """
+        algorithm = self.algorithm
         rollout.check_finite(self.iterations)
         performance = self._judge(rollout, progress)
         advantages, returns = self._estimate_advantages(rollout, performance)
@@ -125,38 +144,34 @@ class TrainingLoop:
         combined = self._combine(advantages, rollout, weights, performance)
         explained = explained_variance(rollout.values[..., 0], returns[..., 0])
         batch = self._make_batch(rollout, combined, returns)
-        rate = algorithm.learning_rate * (1 - progress if algorithm.anneal_learning_rate else 1)
-        last = algorithm.final_ent_coef
-        entropy_drop = 0.0 if last is None else (algorithm.ent_coef - last) * progress
-        orders = make_orders(
-            self.orders_rng,
-            len(batch.actions),
-            algorithm.minibatch_size,
-            algorithm.update_epochs,
+        sizes = len(batch.actions), algorithm.minibatch_size, algorithm.update_epochs
+        orders = make_orders(self.orders_rng, *sizes)
+        settings = anneal_update(
+            algorithm, progress, self._settings, update_actor=self.iterations > self._warmup
         )
-        update_began = time.perf_counter()
-        stats = brain.learner.update(
-            batch,
-            orders,
-            learning_rate=rate,
-            ent_coef=algorithm.ent_coef - entropy_drop,
-            settings=self._settings,
-            update_actor=self.iterations > self._warmup,
-        )
-        self.seconds_updating += time.perf_counter() - update_began
+        return UpdatePlan(batch, orders, settings, progress, performance, weights, explained)
+
+    def finish_iteration(self, plan: UpdatePlan, stats: UpdateStats) -> IterationMetrics:
+        """Account for the update that was made by a plan.
+
+        Raises:
+            TrainingDiverged: a loss or a parameter is not finite.
+        """
+        rollout = self.collector.rollout
         self._check_finite(stats)
         self._average_actor()
-        if progress < NORMALIZATION_SHARE:
+        if plan.progress < NORMALIZATION_SHARE:
             size = rollout.raw_observations.shape[-1]
-            brain.normalizer.update(rollout.raw_observations.reshape(-1, size))
+            self.brain.normalizer.update(rollout.raw_observations.reshape(-1, size))
         self.timesteps += rollout.actions.size
-        self.seconds_total += time.perf_counter() - began
-        return self._describe(performance, weights, stats, explained)
+        return self._describe(plan.performance, plan.weights, stats, plan.explained_variance)
 
     def _maybe_restart_episodes(self) -> None:
         """Start environments anew where a segment begins, in every training alike."""
         begun, environment = self.iterations, self.environment
-        if isinstance(environment, RestartsEpisodes) and begun and begun % self.segment == 0:
+        if not self.segment or begun == 0 or begun % self.segment:
+            return
+        if isinstance(environment, RestartsEpisodes):
             seed = derive_seed(self._seed, f"environment {begun}")
             self.collector.restart(environment, seed)
             self.tracker.restart_episodes()
@@ -215,7 +230,7 @@ class TrainingLoop:
             combined = combine_labels(
                 advantages[..., 0], rollout.groups, weight, coefficients, performance.shares
             )
-        centred = combined - combined.mean(dtype=np.float64)
+        centred = self.siblings.centre(combined, rollout)
         spread = float(np.sqrt(np.square(centred).mean(dtype=np.float64)))
         scale = max(self.advantage_scale.follow(spread), 1e-8)
         return np.asarray(centred / scale, dtype=np.float32)

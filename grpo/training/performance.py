@@ -22,6 +22,7 @@ from grpo.tensors import (
     take_number,
     take_tensor,
 )
+from grpo.training.kernels import follow_episodes
 from grpo.training.ratios import RatioWindow
 from grpo.training.rollout import Rollout
 
@@ -79,10 +80,22 @@ class PerformanceTracker:
     Attributes:
         num_episodes: finished episodes so far; only where problems are episodic.
         finished: those that ended since this tracker was made or restored, by iteration.
+        first_spread: standard deviation of the first episodes' returns, a scale before there is
+            another.
     """
 
-    def __init__(self, environment: VectorEnvironment, *, state_groups: bool) -> None:
-        """Start at the environment's reset."""
+    def __init__(
+        self, environment: VectorEnvironment, *, state_groups: bool, siblings: int = 1
+    ) -> None:
+        """Start at the environment's reset.
+
+        Args:
+            environment: whose performance is followed.
+            state_groups: labels belong to states, not to episodes.
+            siblings: environments ``n``, ``n + N / siblings``, ... share their patients: they count
+                as one when errors are estimated. Read in continuing problems.
+        """
+        self._siblings = siblings
         self._environment = environment
         self._continuing = environment.discount_rate > 0
         self._reward_groups = environment.num_heads > 1
@@ -93,8 +106,14 @@ class PerformanceTracker:
         self._lengths: Int64 = np.zeros(environment.num_envs, dtype=np.int64)
         self._window = RatioWindow()
         self._first_rewards: list[float] = []
+        self.first_spread = 0.0
         self.num_episodes = 0
         self.finished: list[FinishedEpisodes] = []
+
+    def go_on(self) -> None:
+        """Count from the environment's present totals: its states have been changed."""
+        self._totals[...] = self._environment.total_rewards
+        self._clocks[...] = self._environment.clocks
 
     def restart_episodes(self) -> None:
         """Forget the episodes that are under way: the environments have started anew."""
@@ -126,7 +145,7 @@ class PerformanceTracker:
             ("lengths", self._lengths),
         ):
             copy_tensor(tensors, name, array)
-        self._first_rewards = take_tensor(tensors, "first_rewards", (None,), np.float64).tolist()
+        self._keep_first(take_tensor(tensors, "first_rewards", (None,), np.float64).tolist())
         self.num_episodes = int(take_number(tensors, "num_episodes"))
         self.finished = []
         self._window.restore_state(select_tensors(tensors, "window"))
@@ -141,7 +160,9 @@ class PerformanceTracker:
         gained, hours = totals - self._totals, clocks - self._clocks
         self._totals, self._clocks = totals, clocks
         if self._continuing:
-            self._window.add(gained, np.repeat(hours[:, None], gained.shape[1], axis=1))
+            shared = (self._siblings, -1, gained.shape[1])
+            spent = np.repeat(hours[:, None], gained.shape[1], axis=1)
+            self._window.add(*(part.reshape(shared).sum(axis=0) for part in (gained, spent)))
         elif self._reward_groups:
             ends = (rollout.terminated | rollout.truncated).sum(axis=0).astype(np.float64)
             self._window.add(gained, np.repeat(ends[:, None], gained.shape[1], axis=1))
@@ -153,22 +174,28 @@ class PerformanceTracker:
         if self._continuing:
             return _no_episodes()
         ended = rollout.terminated | rollout.truncated
-        parts = []
-        for t in range(len(ended)):
-            self._running += rollout.rewards[t, :, 0]
-            self._lengths += 1
-            rows = np.flatnonzero(ended[t])
-            if rows.size:
-                groups = rollout.groups[t, rows]
-                parts.append((rows, self._running[rows], self._lengths[rows], groups))
-                self._running[rows], self._lengths[rows] = 0.0, 0
-        if not parts:
-            return _no_episodes()
-        finished = FinishedEpisodes(*map(np.concatenate, zip(*parts, strict=True)))
+        steps, rows = np.nonzero(ended)
+        finished = FinishedEpisodes(
+            rows,
+            np.zeros(len(rows)),
+            np.zeros(len(rows), dtype=np.int64),
+            rollout.groups[steps, rows],
+        )
+        follow_episodes(
+            rollout.rewards[..., 0].astype(np.float64),
+            ended,
+            self._running,
+            self._lengths,
+            finished.rewards,
+            finished.lengths,
+        )
+        if not len(rows):
+            return finished
         self.finished.append(finished)
         self.num_episodes += len(finished.rewards)
         missing = FIRST_EPISODES - len(self._first_rewards)
-        self._first_rewards += finished.rewards[:missing].tolist()
+        if missing:
+            self._keep_first(self._first_rewards + finished.rewards[:missing].tolist())
         return finished
 
     def _sum_labels(self, rollout: Rollout, finished: FinishedEpisodes) -> tuple[Float64, Float64]:
@@ -191,11 +218,10 @@ class PerformanceTracker:
         np.add.at(denominators, cells, 1.0)
         return numerators, denominators
 
-    @property
-    def first_spread(self) -> float:
-        """Standard deviation of the first episodes' returns, a scale before there is another."""
-        rewards = self._first_rewards
-        return float(np.std(rewards)) if len(rewards) > 1 else 0.0
+    def _keep_first(self, rewards: list[float]) -> None:
+        """Keep the returns of the first episodes, and their spread."""
+        self._first_rewards = rewards
+        self.first_spread = float(np.std(rewards)) if len(rewards) > 1 else 0.0
 
     def estimate(self, target_error: float | Float64) -> Performance:
         """Estimate J with errors below the target, one for all groups or [G], where it can be."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from grpo.objectives.advantages import Float64
@@ -19,24 +22,37 @@ FEW_ENVIRONMENTS = 8
 """With fewer environments, iterations count as further independent samples."""
 
 
+class _Entry(NamedTuple):
+    """One iteration: sums by environment [N, M], and what they give by themselves."""
+
+    numerators: Float64
+    denominators: Float64
+    ratios: Float64
+    errors: Float64
+    totals: Float64
+
+
 class RatioWindow:
     """Ratios of sums over the latest iterations, with errors from the spread over environments."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._entries: deque[tuple[Float64, Float64]] = deque(maxlen=WINDOW)
+        self._entries: deque[_Entry] = deque(maxlen=WINDOW)
         self._last: Float64 = np.zeros(0)
         self._seen = np.zeros(0, dtype=np.bool_)
 
     def add(self, numerators: Float64, denominators: Float64) -> None:
         """Add one iteration's sums by environment, [N, M] each; M may grow between calls."""
-        self._entries.append((numerators, denominators))
+        width = numerators.shape[1]
+        if self._entries and self._entries[0].numerators.shape[1] < width:
+            sums = [(e.numerators, e.denominators) for e in self._entries]
+            self._entries = deque((_make_entry(*s, width) for s in sums), maxlen=WINDOW)
+        self._entries.append(_make_entry(numerators, denominators, width))
 
     def save_state(self) -> Tensors:
         """Return the window; a column that appeared later is zero before."""
-        width = max((num.shape[1] for num, _ in self._entries), default=0)
         sums = [
-            np.stack([_widen(entry[part], width) for entry in self._entries])
+            np.stack([entry[part] for entry in self._entries])
             if self._entries
             else np.zeros((0, 0, 0))
             for part in (0, 1)
@@ -58,7 +74,9 @@ class RatioWindow:
             take_tensor(tensors, name, (None, None, None), np.float64)
             for name in ("numerators", "denominators")
         )
-        self._entries = deque(zip(numerators, denominators, strict=True), maxlen=WINDOW)
+        pairs = zip(numerators, denominators, strict=True)
+        entries = (_make_entry(num, den, num.shape[1]) for num, den in pairs)
+        self._entries = deque(entries, maxlen=WINDOW)
         self._last = take_tensor(tensors, "last", (None,), np.float64)
         self._seen = take_tensor(tensors, "seen", (None,), np.bool_)
 
@@ -73,16 +91,23 @@ class RatioWindow:
         the later ones by more than chance: what an older policy did would only delay the answer
         to what the present one does. Columns without any observation keep their last ratio.
         """
-        width = max(num.shape[1] for num, _ in self._entries)
-        recent = [(_widen(num, width), _widen(den, width)) for num, den in reversed(self._entries)]
-        for count in range(1, len(recent) + 1):
-            numerators = np.stack([num for num, _ in recent[:count]])
-            denominators = np.stack([den for _, den in recent[:count]])
-            ratios, errors, totals = _ratios(numerators, denominators)
-            exact = np.all(totals > 0) and np.all(errors <= target_error)
-            if exact or (count < len(recent) and _has_moved(ratios, errors, *recent[count])):
+        latest, *older = reversed(self._entries)
+        numerators, denominators, ratios, errors, totals = latest
+        pooled = len(numerators) >= FEW_ENVIRONMENTS
+        targets = np.full(len(errors), target_error, dtype=np.float64)
+        for entry in older:
+            if _is_exact(errors, totals, targets):
                 break
-        known = np.zeros(width)
+            if _has_moved(ratios, errors, entry.ratios, entry.errors):
+                break
+            if pooled:
+                numerators = numerators + entry.numerators
+                denominators = denominators + entry.denominators
+            else:
+                numerators = np.concatenate([numerators, entry.numerators])
+                denominators = np.concatenate([denominators, entry.denominators])
+            ratios, errors, totals = _ratios(numerators, denominators)
+        known = np.zeros(len(ratios))
         known[: len(self._last)] = self._last
         seen = totals > 0
         seen[: len(self._seen)] |= self._seen
@@ -91,40 +116,81 @@ class RatioWindow:
         return self._last, errors, seen, totals
 
 
-def _has_moved(
-    ratios: Float64, errors: Float64, numerators: Float64, denominators: Float64
-) -> bool:
-    """Say whether one older iteration, sums [N, M], stands apart from later ratios and errors."""
-    older, older_errors, totals = _ratios(numerators[None], denominators[None])
-    known = np.isfinite(errors) & np.isfinite(older_errors) & (totals[1:] > 0)
-    if not known.any():
-        return False
-    now, then = ratios[1:][known], older[1:][known]
-    apart = np.abs((now - now.mean()) - (then - then.mean()))
-    return bool((apart > APART * np.hypot(errors[known], older_errors[known])).any())
-
-
-def _widen(array: Float64, width: int) -> Float64:
+def _make_entry(numerators: Float64, denominators: Float64, width: int) -> _Entry:
     """Pad columns with zeros: a group that was not known yet had nobody."""
-    return np.pad(array, ((0, 0), (0, width - array.shape[1])))
+    missing = ((0, 0), (0, width - numerators.shape[1]))
+    if missing[1][1]:
+        numerators, denominators = np.pad(numerators, missing), np.pad(denominators, missing)
+    return _Entry(numerators, denominators, *_ratios(numerators, denominators))
 
 
-def _ratios(numerators: Float64, denominators: Float64) -> tuple[Float64, Float64, Float64]:
-    """Return ratios [M], errors [M - 1] and totals [M] of sums [I, N, M] over I iterations."""
-    if numerators.shape[1] >= FEW_ENVIRONMENTS:
-        numerators, denominators = numerators.sum(axis=0), denominators.sum(axis=0)
-    else:
-        numerators = numerators.reshape(-1, numerators.shape[-1])
-        denominators = denominators.reshape(-1, denominators.shape[-1])
-    totals = denominators.sum(axis=0)
-    safe = np.where(totals > 0, totals, 1.0)
-    ratios = numerators.sum(axis=0) / safe
-    residuals = ((numerators - ratios * denominators) / safe)[:, 1:]
-    present = totals[1:] > 0
-    if present.any():
-        residuals = residuals - residuals[:, present].mean(axis=1, keepdims=True)
-    samples = len(residuals)
-    if samples < 2:
-        return ratios, np.full(len(ratios) - 1, np.inf), totals
-    errors = np.sqrt(np.square(residuals).sum(axis=0) * (samples / (samples - 1)))
-    return ratios, np.where(present, errors, np.inf), totals
+_compile = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_compile
+def _is_exact(
+    errors: Float64, totals: Float64, targets: Float64
+) -> bool:  # pragma: no cover - compiled
+    """Say whether everybody was seen and errors [M - 1] are within targets [M - 1]."""
+    for k in range(len(totals)):
+        if totals[k] <= 0 or (k > 0 and errors[k - 1] > targets[k - 1]):
+            return False
+    return True
+
+
+@_compile
+def _has_moved(
+    ratios: Float64, errors: Float64, older: Float64, older_errors: Float64
+) -> bool:  # pragma: no cover - compiled
+    """Say whether one older iteration stands apart from later ratios [M] and errors [M - 1].
+
+    Errors are finite only where somebody was seen; the other columns say nothing.
+    """
+    known, now, then = 0, 0.0, 0.0
+    for k in range(len(errors)):
+        if math.isfinite(errors[k]) and math.isfinite(older_errors[k]):
+            known += 1
+            now += ratios[k + 1]
+            then += older[k + 1]
+    for k in range(len(errors)):
+        if math.isfinite(errors[k]) and math.isfinite(older_errors[k]):
+            apart = abs((ratios[k + 1] - now / known) - (older[k + 1] - then / known))
+            if apart > APART * math.hypot(errors[k], older_errors[k]):
+                return True
+    return False
+
+
+@_compile
+def _ratios(
+    numerators: Float64, denominators: Float64
+) -> tuple[Float64, Float64, Float64]:  # pragma: no cover - compiled
+    """Return ratios [M], errors [M - 1] and totals [M] of independent rows of sums [R, M].
+
+    Sums run over rows in their order. A residual is a row's share of an estimate's error: that of
+    a column seen, less the mean over the columns seen.
+    """
+    rows, width = numerators.shape
+    ratios, totals = np.zeros(width), np.zeros(width)
+    for i in range(rows):
+        for k in range(width):
+            ratios[k] += numerators[i, k]
+            totals[k] += denominators[i, k]
+    present = 0
+    for k in range(width):
+        ratios[k] /= totals[k] if totals[k] > 0 else 1.0
+        present += k > 0 and totals[k] > 0
+    squares, residuals = np.zeros(width), np.zeros(width)
+    for i in range(rows):
+        mean = 0.0
+        for k in range(1, width):
+            if totals[k] > 0:
+                residuals[k] = (numerators[i, k] - ratios[k] * denominators[i, k]) / totals[k]
+                mean += residuals[k]
+        for k in range(1, width):
+            deviation = residuals[k] - mean / present if present else 0.0
+            squares[k] += deviation * deviation
+    errors = np.empty(width - 1)
+    for k in range(1, width):
+        known = rows > 1 and totals[k] > 0
+        errors[k - 1] = math.sqrt(squares[k] * (rows / (rows - 1))) if known else math.inf
+    return ratios, errors, totals

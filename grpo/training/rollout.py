@@ -7,7 +7,7 @@ import numpy as np
 from grpo.environments.vector import RestartsEpisodes, Transition, VectorEnvironment
 from grpo.models.normalization import ObservationNormalizer
 from grpo.models.parameters import Float32, IndexTerm, Int64
-from grpo.objectives.advantages import Bool
+from grpo.objectives.advantages import Bool, Float64
 from grpo.training.kernels import sample_actions
 from grpo.training.observer import TrainingDiverged
 from grpo.training.scales import ReturnScale
@@ -65,7 +65,7 @@ class Rollout:
         self.discounts[t] = transition.discounts
         self.elapsed[t] = transition.elapsed
         self.terminated[t] = transition.terminated
-        np.logical_and(transition.truncated, ~transition.terminated, out=self.truncated[t])
+        np.greater(transition.truncated, transition.terminated, out=self.truncated[t])
         self.groups[t] = transition.groups
 
     def check_finite(self, iteration: int) -> None:
@@ -107,6 +107,7 @@ class Collector:
         self._rng = rng
         self.rollout = Rollout(num_steps, environment, learner.shape.num_heads, has_index=has_index)
         self._observations, self._masks = environment.reset(seed)
+        self._uniforms: Float64 = np.empty(self.rollout.actions.shape)
 
     @property
     def rng(self) -> np.random.Generator:
@@ -119,27 +120,43 @@ class Collector:
 
     def collect(self, scale: ReturnScale) -> Rollout:
         """Fill the rollout with the next T steps and return it."""
-        rollout, learner = self.rollout, self.learner
-        uniforms = self._rng.random(rollout.actions.shape)
-        for t in range(len(uniforms)):
-            rollout.raw_observations[t] = self._observations
-            rollout.action_masks[t] = self._masks
-            normalized = rollout.observations[t]
-            normalized[...] = self.normalizer(rollout.raw_observations[t])
-            features = None
-            if self._index is not None and rollout.index_features is not None:
-                features = rollout.index_features[t]
-                features[...] = self._index.select(rollout.raw_observations[t])
-            logits = learner.compute_logits(normalized, features)
-            sample_actions(
-                logits, self._masks, uniforms[t], rollout.actions[t], rollout.log_probs[t]
-            )
-            transition = self.environment.step(rollout.actions[t])
-            rollout.record(t, transition)
-            self._record_final_values(t, transition, scale)
-            self._observations, self._masks = transition.observations, transition.action_masks
+        self.begin()
+        for t in range(len(self.rollout.actions)):
+            observations, features = self.observe(t)
+            self.act(t, self.learner.compute_logits(observations, features), scale)
+        return self.finish(scale)
+
+    def begin(self) -> None:
+        """Draw what the actions of T steps are chosen by."""
+        self._uniforms = self._rng.random(self.rollout.actions.shape)
+
+    def observe(self, t: int) -> tuple[Float32, Float32 | None]:
+        """Record what step t sees; return it normalised [N, O], and index features [N, A]."""
+        rollout = self.rollout
+        rollout.raw_observations[t] = self._observations
+        rollout.action_masks[t] = self._masks
+        self.normalizer(rollout.raw_observations[t], out=rollout.observations[t])
+        features = None
+        if self._index is not None and rollout.index_features is not None:
+            features = rollout.index_features[t]
+            features[...] = self._index.select(rollout.raw_observations[t])
+        return rollout.observations[t], features
+
+    def act(self, t: int, logits: Float32, scale: ReturnScale) -> None:
+        """Draw the actions of step t by logits [N, A], overwriting them, and apply them."""
+        rollout = self.rollout
+        sample_actions(
+            logits, self._masks, self._uniforms[t], rollout.actions[t], rollout.log_probs[t]
+        )
+        transition = self.environment.step(rollout.actions[t])
+        rollout.record(t, transition)
+        self._record_final_values(t, transition, scale)
+        self._observations, self._masks = transition.observations, transition.action_masks
+
+    def finish(self, scale: ReturnScale) -> Rollout:
+        """Value what was observed and return the rollout."""
         self._record_values(scale)
-        return rollout
+        return self.rollout
 
     def _record_final_values(self, t: int, transition: Transition, scale: ReturnScale) -> None:
         """Value the observations that steps were truncated at."""

@@ -28,6 +28,7 @@ def make_loop(
     *,
     objective: Objective | None = None,
     seed: int | None = None,
+    device: str = "cpu",
 ) -> TrainingLoop:
     """Build environments, networks and the loop of a job.
 
@@ -37,6 +38,7 @@ def make_loop(
         num_threads: threads of the update.
         objective: F; the job's own against a raw baseline by default.
         seed: of everything random; the job's own by default.
+        device: of the networks: ``cpu``, or a torch device such as ``cuda``.
     """
     algorithm = config.algorithm
     objective = objective or make_objective(algorithm, problem.num_groups)
@@ -48,7 +50,7 @@ def make_loop(
         environment.num_actions,
         environment.num_heads if objective.uses_groups else 1,
     )
-    brain = Brain.create(shape, seed, index=problem.index, num_threads=num_threads)
+    brain = Brain.create(shape, seed, index=problem.index, device=device, num_threads=num_threads)
     starts_from_rule = problem.index is not None
     return TrainingLoop(
         environment,

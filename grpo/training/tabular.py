@@ -19,10 +19,10 @@ from grpo.objectives.group_weights import WEIGHT_CAP
 from grpo.oracles.problems import evaluate_tabular
 from grpo.training.brain import Brain
 from grpo.training.gate import Candidate, choose_policy
+from grpo.training.judgement import Judgement
 from grpo.training.loop import TrainingLoop
 from grpo.training.objective import make_objective
 from grpo.training.observer import IterationMetrics
-from grpo.training.problems import Judgement
 from grpo.training.setup import freeze_actor
 
 DEFAULTS: dict[str, Any] = {

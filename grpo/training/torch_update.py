@@ -101,22 +101,24 @@ class TorchLearner:
             *map(self._send, (batch.action_masks, batch.actions, batch.log_probs)),
             *map(self._send, (batch.advantages, batch.returns)),
         ]
-        actor = torch.zeros(4)
-        value_loss, epochs, stopped = 0.0, 0, not update_actor
+        # Sums stay on the device: a number asked for would make the host wait at every minibatch.
+        nothing = torch.zeros(4, device=self.device)
+        actor, value_loss = nothing, nothing[0]
+        epochs, stopped = 0, not update_actor
         for order in orders:
-            sums, value_loss = torch.zeros(4), 0.0
+            sums, value_loss = nothing.clone(), nothing[0].clone()
             for rows in order:
-                minibatch = [item[self._send(rows)] for item in data]
+                chosen = self._send(rows)
+                minibatch = [item[chosen] for item in data]
                 share = len(rows) / len(batch.actions)
                 if not stopped:
-                    parts = self._step_actor(minibatch, learning_rate, ent_coef, settings)
-                    sums += torch.stack(parts) * share
+                    sums += share * self._step_actor(minibatch, learning_rate, ent_coef, settings)
                 value_loss += share * self._step_critic(minibatch, learning_rate, settings)
             if not stopped:
                 actor, epochs = sums, epochs + 1
                 stopped = settings.target_kl is not None and float(sums[2]) > settings.target_kl
-        policy_loss, entropy, kl, clipped = (float(item) for item in actor)
-        return UpdateStats(policy_loss, value_loss, entropy, kl, clipped, epochs)
+        policy_loss, entropy, kl, clipped = actor.tolist()
+        return UpdateStats(policy_loss, float(value_loss), entropy, kl, clipped, epochs)
 
     def _step_actor(
         self,
@@ -124,8 +126,8 @@ class TorchLearner:
         learning_rate: float,
         ent_coef: float,
         settings: UpdateSettings,
-    ) -> list[Tensor]:
-        """Step the actor; return policy loss, entropy, KL and clip fraction."""
+    ) -> Tensor:
+        """Step the actor; return [4] policy loss, entropy, KL and clip fraction."""
         observations, features, masks, actions, old_log_probs, advantages, _ = minibatch
         parts = clipped_surrogate(
             self.network.actor(observations, features),
@@ -137,15 +139,15 @@ class TorchLearner:
             ent_coef=ent_coef,
         )
         self._step(self._actor_optimizer, parts.loss, learning_rate, settings)
-        return [part.detach().cpu() for part in parts[1:]]
+        return torch.stack([part.detach() for part in parts[1:]])
 
     def _step_critic(
         self, minibatch: list[Tensor], learning_rate: float, settings: UpdateSettings
-    ) -> float:
+    ) -> Tensor:
         """Step the critic; return its loss."""
         error = squared_error(self.network.critic(minibatch[0]), minibatch[-1])
         self._step(self._critic_optimizer, settings.vf_coef * error, learning_rate, settings)
-        return float(error.detach())
+        return error.detach()
 
     def _step(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import Protocol, TypedDict
 
 import numpy as np
 
@@ -43,6 +44,15 @@ class UpdateSettings:
     vf_coef: float
     max_grad_norm: float
     target_kl: float | None
+
+
+class UpdateArguments(TypedDict):
+    """What changes from update to update besides the samples; see ``Learner.update``."""
+
+    learning_rate: float
+    ent_coef: float
+    settings: UpdateSettings
+    update_actor: bool
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,10 @@ def make_orders(
 ) -> list[list[Int64]]:
     """Shuffle rows into minibatches of nearly equal size, anew for every epoch."""
     count = max(1, round(num_samples / minibatch_size))
-    return [np.array_split(rng.permutation(num_samples), count) for _ in range(num_epochs)]
+    size, longer = divmod(num_samples, count)
+    ends = [size * i + min(i, longer) for i in range(count + 1)]
+    epochs = (rng.permutation(num_samples) for _ in range(num_epochs))
+    return [[rows[a:b] for a, b in pairwise(ends)] for rows in epochs]
 
 
 def make_learner(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from grpo.config import TrainConfig
+from grpo.environments.cartpole import CONSTANTS, CartPolesTogether
 from grpo.environments.catalogue import GYMNASIUM_ENVIRONMENTS
-from grpo.environments.gymnasium_batches import CartPolesTogether
 from grpo.environments.gymnasium_variants import make_makers, make_variant
 from grpo.environments.gymnasium_vector import GymnasiumVectorEnvironment
 from grpo.environments.registry import check_config
@@ -84,7 +84,7 @@ def test_copies_take_turns_and_carry_the_label_of_their_variant() -> None:
     )
     environment.reset(1)
     assert isinstance(environment._batch, CartPolesTogether)
-    lengths = np.asarray(environment._batch._together.length)
+    lengths = environment._batch.constants[CONSTANTS.index("length")]
     assert lengths.tolist() == [0.25, 0.5, 1.5, 0.25, 0.5, 1.5, 0.25]
     for _ in range(60):  # several episodes of each copy
         groups = environment.step(np.ones(7, dtype=np.int64)).groups

@@ -78,7 +78,7 @@ def test_surrogate_gradient_equals_autograd() -> None:
     )
     torch.autograd.backward(parts.loss)
     assert reference.grad is not None
-    statistics = np.zeros(4)
+    statistics = np.zeros((1, 4))
     mask_logits(logits, np.arange(300), batch.action_masks)
     surrogate_gradient(
         logits,
@@ -94,7 +94,7 @@ def test_surrogate_gradient_equals_autograd() -> None:
     )
     assert np.abs(logits - reference.grad.numpy()).max() < 1e-7
     expected = [-float(parts.policy_loss.detach()), *(float(part.detach()) for part in parts[2:])]
-    assert statistics / 300 == pytest.approx(expected, rel=1e-4)
+    assert statistics[0] / 300 == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("hidden", [(8,), (16, 24), (8, 8, 8)])
@@ -108,7 +108,9 @@ def test_actor_gradient_through_all_layers_equals_autograd(
     batch = make_batch(shape, samples, features=features)
     for start in (0, CHUNK):
         rows = np.arange(start, min(start + CHUNK, samples))
-        fused._add_actor_gradient(batch, rows, 0.2, 0.01, 1 / samples, np.zeros(4))
+        fused.networks.add_actor_gradient(
+            batch, rows[None], 0.2, 0.01, 1 / samples, np.zeros((1, 4))
+        )
     loss = clipped_surrogate(
         reference.network.actor(
             torch.from_numpy(batch.observations),
@@ -125,7 +127,9 @@ def test_actor_gradient_through_all_layers_equals_autograd(
     gradient = reference.network.actor.flat.grad
     assert gradient is not None
     expected = gradient.numpy()
-    assert np.abs(fused._actor.gradient - expected).max() < 1e-6 * max(1, np.abs(expected).max())
+    assert np.abs(fused.networks.actors.state.gradient[0] - expected).max() < 1e-6 * max(
+        1, np.abs(expected).max()
+    )
 
 
 @pytest.mark.parametrize("target_kl", [None, 1e-4])
@@ -229,6 +233,22 @@ def test_other_devices_get_the_torch_learner() -> None:
     actor, critic = make_parameters(shape)
     assert isinstance(make_learner(shape, actor, critic), FusedLearner)
     assert isinstance(make_learner(shape, actor, critic, device="meta"), TorchLearner)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="not run: there is no CUDA device here")
+def test_cuda_learner_computes_and_learns_what_the_cpu_does() -> None:
+    shape = make_shape()
+    actor, critic = make_parameters(shape)
+    batch = make_batch(shape, 600)
+    orders = make_orders(np.random.default_rng(1), 600, 200, 3)
+    learners = [TorchLearner(shape, actor, critic, device=name) for name in ("cpu", "cuda")]
+    for learner in learners:
+        learner.update(batch, orders, learning_rate=1e-3, ent_coef=0.01, settings=SETTINGS)
+    cpu, cuda = learners
+    assert np.abs(cpu.actor_parameters - cuda.actor_parameters).max() < 1e-4
+    assert np.abs(cpu.critic_parameters - cuda.critic_parameters).max() < 1e-4
+    logits = [one.compute_logits(batch.observations, batch.index_features) for one in learners]
+    assert np.abs(logits[0] - logits[1]).max() < 1e-2
 
 
 def test_index_slope_is_part_of_the_actor() -> None:

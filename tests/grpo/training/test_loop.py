@@ -121,9 +121,11 @@ def test_gradient_at_weight_zero_equals_a_plain_ppo_loss() -> None:
     combined = loop._combine(advantages, rollout, weights, performance)
     batch = loop._make_batch(rollout, combined, returns)
     learner = loop.brain.learner
-    learner._actor.gradient[...] = 0.0
+    learner.networks.actors.state.gradient[...] = 0.0
     rows = np.arange(len(batch.actions))
-    learner._add_actor_gradient(batch, rows, 0.2, 0.01, 1 / len(rows), np.zeros(4))
+    learner.networks.add_actor_gradient(
+        batch, rows[None], 0.2, 0.01, 1 / len(rows), np.zeros((1, 4))
+    )
 
     values = rollout.values[..., 0]
     plain = (rollout.rewards[..., 0] - values).astype(np.float64)  # every step ends its episode
@@ -143,7 +145,7 @@ def test_gradient_at_weight_zero_equals_a_plain_ppo_loss() -> None:
     entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
     torch.autograd.backward(-(surrogate + 0.01 * entropy))
     assert reference.actor.flat.grad is not None
-    difference = learner._actor.gradient - reference.actor.flat.grad.numpy()
+    difference = learner.networks.actors.state.gradient[0] - reference.actor.flat.grad.numpy()
     assert np.abs(difference).max() < 1e-6
 
 
@@ -157,7 +159,7 @@ def test_nan_rewards_end_the_training_with_a_clear_error() -> None:
 
 def test_diverging_parameters_end_the_training_with_a_clear_error() -> None:
     loop = make_loop(RewardGroupBandit(64, T1), make_algorithm())
-    loop.brain.learner._critic.flat[0] = np.inf
+    loop.brain.learner.critic_parameters[0] = np.inf
     with (
         pytest.raises(TrainingDiverged, match="training diverged in iteration 1"),
         np.errstate(all="ignore"),

@@ -1,0 +1,48 @@
+"""What one iteration of training is about to learn: between its rollout and its update."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from grpo.config import Algorithm
+from grpo.models.parameters import Int64
+from grpo.training.objective import GroupWeights
+from grpo.training.performance import Performance
+from grpo.training.update import Batch, UpdateArguments, UpdateSettings
+
+
+class UpdatePlan(NamedTuple):
+    """One iteration between its rollout and its update.
+
+    Attributes:
+        batch: its samples.
+        orders: rows by epoch and minibatch.
+        settings: of this update.
+        progress: share of the training that is behind.
+        performance: what was judged.
+        weights: of the groups.
+        explained_variance: of the critic before the update.
+    """
+
+    batch: Batch
+    orders: list[list[Int64]]
+    settings: UpdateArguments
+    progress: float
+    performance: Performance
+    weights: GroupWeights
+    explained_variance: float
+
+
+def anneal_update(
+    algorithm: Algorithm, progress: float, settings: UpdateSettings, *, update_actor: bool
+) -> UpdateArguments:
+    """Return learning rate and weight of the entropy for a share of training that is behind."""
+    rate = algorithm.learning_rate * (1 - progress if algorithm.anneal_learning_rate else 1)
+    last = algorithm.final_ent_coef
+    entropy_drop = 0.0 if last is None else (algorithm.ent_coef - last) * progress
+    return UpdateArguments(
+        learning_rate=rate,
+        ent_coef=algorithm.ent_coef - entropy_drop,
+        settings=settings,
+        update_actor=update_actor,
+    )
