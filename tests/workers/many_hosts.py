@@ -98,12 +98,12 @@ def wait_all(database: Database) -> None:
     def are_over() -> bool:
         return all(job.state.is_terminal for job in all_jobs(database))
 
-    wait_until(are_over, PATIENCE_SECONDS, every=0.3)
+    wait_until(are_over, PATIENCE_SECONDS, every=1.0)
 
 
 def cut_one_off(database: Database, hosts: list[Host]) -> tuple[Host, dict[str, int]]:
     """Cut off a host that trains until others have its jobs; return it, and their fences."""
-    wait_until(lambda: find_long(database, hosts), PATIENCE_SECONDS, every=0.1)
+    wait_until(lambda: find_long(database, hosts), PATIENCE_SECONDS, every=0.2)
     victim = find_long(database, hosts)
     assert victim is not None
     victim.cut_off()

@@ -32,7 +32,7 @@ def wait_until(
     is_reached: Callable[[], object],
     seconds: float = PATIENCE_SECONDS,
     what: str = "",
-    every: float = 0.02,
+    every: float = 0.05,
 ) -> None:
     deadline = time.monotonic() + seconds
     while not is_reached():
