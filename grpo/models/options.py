@@ -9,7 +9,25 @@ Bool = NDArray[np.bool_]
 Int64 = NDArray[np.int64]
 
 
-def forbid_later_options(masks: Bool, earlier: Int64) -> Bool:
+Rivals = tuple[tuple[Int64, Int64], ...]
+"""Pairs of actions and of earlier options of the same class, for every distance between them."""
+
+
+def find_rivals(earlier: Int64) -> Rivals:
+    """Return which earlier options each action gives way to.
+
+    Args:
+        earlier: [A] the option just before each action in the same class, -1 for none; always less
+            than the action's own number.
+    """
+    rivals, found = earlier, []
+    while (later := np.flatnonzero(rivals >= 0)).size:
+        found.append((later, rivals[later]))
+        rivals = np.where(rivals >= 0, earlier[rivals], -1)
+    return tuple(found)
+
+
+def forbid_later_options(masks: Bool, rivals: Rivals) -> Bool:
     """Return masks [B, A] without actions whose class could start on an earlier option.
 
     Dispatch rules start a class on its first option of care that fits. Of two options that both
@@ -17,12 +35,9 @@ def forbid_later_options(masks: Bool, earlier: Int64) -> Bool:
 
     Args:
         masks: [B, A] bool, actions that fit; not changed.
-        earlier: [A] int64, the option just before each action in the same class, -1 for none;
-            always less than the action's own number.
+        rivals: of ``find_rivals``.
     """
     allowed = masks.copy()
-    rivals = earlier
-    while (later := np.flatnonzero(rivals >= 0)).size:
-        allowed[:, later] &= ~masks[:, rivals[later]]
-        rivals = np.where(rivals >= 0, earlier[rivals], -1)
+    for later, rival in rivals:
+        allowed[:, later] &= ~masks[:, rival]
     return allowed

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from grpo.errors import ShapeError
 from grpo.models.normalization import normalize
-from grpo.models.options import forbid_later_options
+from grpo.models.options import Rivals, find_rivals, forbid_later_options
 from grpo.models.parameters import Float32, IndexTerm, Int64, NetworkShape
 from grpo.schema import FrozenModel
 
@@ -59,7 +59,7 @@ class Manifest(FrozenModel):
         num_heads: heads of the stored critic, 0 where none is stored.
         feature_names: [O] where features have names.
         action_labels: [A] where actions have names.
-        earlier_options: [A] of ``forbid_later_options``, which masks go through before the policy
+        earlier_options: [A] of ``find_rivals``, which masks go through before the policy
             decides; empty where every allowed action may be taken.
         group_labels: groups of training.
         served: whether the trained network or the dispatch rule it started from is served.
@@ -148,6 +148,10 @@ class Policy:
         return self.tensors["index.feature"]
 
     @cached_property
+    def _rivals(self) -> Rivals:
+        return find_rivals(np.array(self.manifest.earlier_options, dtype=np.int64))
+
+    @cached_property
     def _index(self) -> IndexTerm:
         return IndexTerm(self.index_bias, self.index_slope, self.index_feature)
 
@@ -189,8 +193,7 @@ class Policy:
 
     def _narrow(self, masks: Bool) -> Bool:
         """Return masks [B, A] without the options that this policy leaves out."""
-        earlier = self.manifest.earlier_options
-        return forbid_later_options(masks, np.array(earlier, np.int64)) if earlier else masks
+        return forbid_later_options(masks, self._rivals) if self._rivals else masks
 
     def _sharpen(self, observations: Float32, masks: Bool) -> Float32:
         """Return masked logits [B, A], sharpened unless greedy."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from grpo.environments.hospital.scenario import compile_scenario, load_scenario
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
-from grpo.models.options import forbid_later_options
+from grpo.models.options import find_rivals, forbid_later_options
 from grpo.models.policy import Manifest, Policy, check_tensors
 from grpo.training.starting_rule import find_earlier_options
 
@@ -18,7 +18,7 @@ def test_a_later_option_is_left_out_while_any_earlier_one_of_its_class_fits() ->
         [[1, 1, 1, 0, 1, 1], [1, 0, 1, 1, 1, 0], [0, 1, 1, 0, 0, 1], [0, 0, 1, 1, 0, 1]], bool
     )
     expected = [[1, 0, 0, 0, 1, 1], [1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 1], [0, 0, 1, 1, 0, 1]]
-    assert forbid_later_options(masks, EARLIER).astype(int).tolist() == expected
+    assert forbid_later_options(masks, find_rivals(EARLIER)).astype(int).tolist() == expected
     assert masks[0, 1]  # what was given is not changed
 
 

@@ -28,7 +28,7 @@ from grpo.environments.hospital.physics.state import (
 from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.vector import Bool, Float32, Float64, Int64, Transition
 from grpo.errors import InputError, ShapeError, SimulationError
-from grpo.models.options import forbid_later_options
+from grpo.models.options import find_rivals, forbid_later_options
 from grpo.seeding import make_seed_sequence
 from grpo.tensors import Tensors, copy_tensor
 
@@ -56,7 +56,7 @@ class HospitalVectorEnvironment:
         group_labels: names of the groups, heads 1..; for reports only.
         burn_in: whether hospitals start in a typical state; else empty at midnight.
         horizon_hours: hours after which a hospital is truncated and stands still; infinity never.
-        earlier_options: [A] of ``forbid_later_options``, which the masks then go through; None
+        earlier_options: [A] of ``find_rivals``, which the masks then go through; None
             allows every option that fits.
 
     Raises:
@@ -85,7 +85,8 @@ class HospitalVectorEnvironment:
         self.group_labels = group_labels or tuple(f"group {g}" for g in range(self.num_heads - 1))
         self.discount_rate = math.log(2) / half_life_hours
         self.horizon_hours = horizon_hours
-        self._burn_in, self._earlier_options = burn_in, earlier_options
+        self._burn_in = burn_in
+        self._rivals = () if earlier_options is None else find_rivals(earlier_options)
         self._parameters = make_parameters(compiled, head_weights, discount_rate=self.discount_rate)
         rules = [make_rule(name, compiled) for name in BURN_IN_RULES]
         self._rules = stack_rules(rules, len(compiled.capacity))
@@ -227,8 +228,8 @@ class HospitalVectorEnvironment:
         """Run every live hospital to its next choice, or its limit, and write the output."""
         output = self._output
         run_choices(self._state, self._parameters, actions, self._live, longest, output)
-        if self._earlier_options is not None:
-            output.masks[...] = forbid_later_options(output.masks, self._earlier_options)
+        if self._rivals:
+            output.masks[...] = forbid_later_options(output.masks, self._rivals)
 
 
 def draw_starts(
