@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One more than the cores that are meant: some tests wait for leases and servers.
 TEST_PROCESSES ?= 3
 
-.PHONY: demo serve test checks lint types imports bytecode kernels servers unit clean
+.PHONY: demo serve test checks lint types imports kernels servers unit clean
 
 demo: $(VENV)/.installed
 	$(BIN)/grpo demo
@@ -19,7 +19,7 @@ serve: $(VENV)/.installed
 # What has to be there first is made side by side; then the checks run beside the tests, which wait for a tenth of
 # their time.
 test: $(VENV)/.installed
-	$(MAKE) --no-print-directory -j 2 kernels bytecode servers
+	$(MAKE) --no-print-directory -j 3 kernels $(VENV)/.installed-dev servers
 	$(MAKE) --no-print-directory -j 2 checks unit
 
 checks: lint types imports
@@ -33,10 +33,6 @@ types: $(VENV)/.installed-dev
 
 imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
-
-# pip's own compiling of bytecode takes as long as its installing, and would keep the kernels waiting.
-bytecode: $(VENV)/.installed-dev
-	$(BIN)/python -m compileall -q -x '/(tests?|testing|_inductor|distributed)/' $(VENV)/lib
 
 kernels: $(VENV)/.installed
 	$(BIN)/grpo warm --home .grpo
@@ -53,6 +49,7 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+# Bytecode is written where it is first needed: pip would compile everything, for as long as it installs.
 $(VENV)/.installed: $(BIN)/python requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
 	touch $@
