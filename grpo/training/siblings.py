@@ -29,14 +29,21 @@ class Siblings:
         Args:
             environment: must be able to branch where K > 1.
             count: K >= 1, a divisor of N.
+
+        Raises:
+            TypeError: K > 1, and the environment cannot branch.
         """
         self.count = count
-        self._environment = environment
+        self._branches: Branches | None = None
+        if count > 1:
+            if not isinstance(environment, Branches):
+                raise TypeError(f"{type(environment).__name__} cannot be put into another's state")
+            self._branches = environment
 
     def branch(self, tracker: PerformanceTracker) -> None:
         """Put all siblings into the state of the first, and let the tracker count from there."""
-        if self.count > 1 and isinstance(self._environment, Branches):
-            self._environment.branch(self.count)
+        if self._branches is not None:
+            self._branches.branch(self.count)
             tracker.go_on()
 
     def centre(self, advantages: Float32, rollout: Rollout) -> Float32:
