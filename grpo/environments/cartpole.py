@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import gymnasium
-import numba
 import numpy as np
 
 from grpo.environments.gymnasium_batches import AnyEnv, BatchArrays
 from grpo.environments.vector import Bool, Float32, Float64, Int64
+from grpo.jit import jit
 
 CONSTANTS = (
     "gravity",
@@ -92,7 +92,7 @@ class CartPolesTogether(BatchArrays):
         self.observations[rows] = self._state[:, rows].T
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit(nogil=True, error_model="numpy")
 def step_cartpoles(
     state: Float64,
     cosines: Float64,

@@ -6,9 +6,9 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from grpo.jit import jit
 from grpo.objectives.advantages import Float64
 from grpo.tensors import Tensors, take_tensor
 
@@ -124,7 +124,7 @@ def _make_entry(numerators: Float64, denominators: Float64, width: int) -> _Entr
     return _Entry(numerators, denominators, *_ratios(numerators, denominators))
 
 
-_compile = numba.njit(cache=True, nogil=True, error_model="numpy")
+_compile = jit(nogil=True, error_model="numpy")
 
 
 @_compile

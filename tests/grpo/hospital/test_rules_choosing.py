@@ -9,7 +9,8 @@ from grpo.environments.hospital.compiling.parameters import make_parameters
 from grpo.environments.hospital.model.scenario_model import CareOption, Fact, Pool
 from grpo.environments.hospital.physics import state as columns
 from grpo.environments.hospital.physics.dispatch_kernel import choose_activity
-from grpo.environments.hospital.physics.rule_table import IndexRule, stack_rules
+from grpo.environments.hospital.physics.kernel import kernel
+from grpo.environments.hospital.physics.rule_table import IndexRule, RuleTable, stack_rules
 from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.rules.rule_specs import parse_rule
 from grpo.environments.hospital.scenario import (
@@ -31,6 +32,14 @@ BLIND = compile_scenario(SCENARIO)
 AWARE = compile_scenario(SCENARIO, group_aware=True)
 
 
+@kernel
+def start_whom(
+    state: columns.State, par: columns.Parameters, i: int, table: RuleTable, rule: int
+) -> int:
+    """Call ``choose_activity``, which only kernels may call."""
+    return choose_activity(state, par, i, table, rule)
+
+
 def choose(
     rule: IndexRule,
     waits: tuple[tuple[float, ...], ...],
@@ -46,7 +55,7 @@ def choose(
     """
     par_state = make_room(compiled, waits, free, totals)
     table = stack_rules([rule], len(compiled.capacity))
-    return [int(choose_activity(*par_state, 0, table, 0)) for _ in range(times)]
+    return [int(start_whom(*par_state, 0, table, 0)) for _ in range(times)]
 
 
 def make_room(
@@ -195,4 +204,4 @@ def test_a_class_takes_the_first_option_that_leaves_enough_free() -> None:
         state, par = make_room(compiled, WAITS, free_beds, ())
         state.counts[0, columns.FREE + 1] = 2
         table = stack_rules([rule], len(compiled.capacity))
-        assert choose_activity(state, par, 0, table, 0) == chosen
+        assert start_whom(state, par, 0, table, 0) == chosen

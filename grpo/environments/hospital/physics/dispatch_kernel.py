@@ -6,7 +6,7 @@ import math
 
 from grpo.environments.hospital.compiling.parameters import HOLD
 from grpo.environments.hospital.physics.features import activity_fits
-from grpo.environments.hospital.physics.kernel import inlined, kernel
+from grpo.environments.hospital.physics.kernel import inlined, internal
 from grpo.environments.hospital.physics.queues import next_present, serial_of
 from grpo.environments.hospital.physics.rule_table import (
     COUNT_SLOPE,
@@ -65,7 +65,7 @@ def class_index(state: State, i: int, table: RuleTable, rule: int, k: int) -> fl
     return float(index)
 
 
-@kernel
+@inlined
 def choose_activity(state: State, par: Parameters, i: int, table: RuleTable, rule: int) -> int:
     """Return the activity that a rule starts now, -1 if it starts none.
 
@@ -94,7 +94,7 @@ def choose_activity(state: State, par: Parameters, i: int, table: RuleTable, rul
     return best
 
 
-@kernel
+@internal
 def draw_activity(state: State, par: Parameters, i: int, table: RuleTable, rule: int) -> int:
     """Draw a class that may start in proportion to its index; if all are 0, who arrived first."""
     total, first, first_serial = 0.0, -1, 0
@@ -122,7 +122,7 @@ def draw_activity(state: State, par: Parameters, i: int, table: RuleTable, rule:
 
 
 @inlined
-def find_choice(state: State, par: Parameters, i: int, ruled: int) -> int:  # noqa: ARG001
+def find_choice(state: State, par: Parameters, i: int) -> int:
     """Return the activity that is forced, NO_ACTION where nothing fits, ASK where a choice is due.
 
     Where HOLD is off and a single activity fits, there is nothing to choose.
@@ -138,9 +138,3 @@ def find_choice(state: State, par: Parameters, i: int, ruled: int) -> int:  # no
                 found = a
         k = next_present(state.counts, num_classes, i, k + 1)
     return found
-
-
-@inlined
-def follow_rule(state: State, par: Parameters, i: int, ruled: tuple[RuleTable, int]) -> int:
-    """Return the activity that a rule, a row of a table, starts now; NO_ACTION for none."""
-    return choose_activity(state, par, i, ruled[0], ruled[1])

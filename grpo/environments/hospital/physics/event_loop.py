@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+
+import numpy as np
 
 from grpo.environments.hospital.compiling.parameters import (
     CLASS_STAGE,
@@ -17,14 +18,14 @@ from grpo.environments.hospital.physics.costs import pass_time
 from grpo.environments.hospital.physics.dispatch_kernel import (
     ASK,
     NO_ACTION,
+    choose_activity,
     find_choice,
-    follow_rule,
 )
 from grpo.environments.hospital.physics.features import Bool, Int64
 from grpo.environments.hospital.physics.first_patients import fill_stages
 from grpo.environments.hospital.physics.kernel import kernel, merged
-from grpo.environments.hospital.physics.observing import StepOutput, observe
-from grpo.environments.hospital.physics.prefetch import fetch_hospital, fetch_patients
+from grpo.environments.hospital.physics.observing import NO_OUTPUT, StepOutput, observe
+from grpo.environments.hospital.physics.prefetch import fetch_next
 from grpo.environments.hospital.physics.queues import schedule
 from grpo.environments.hospital.physics.records import (
     TRACE_CAPACITY,
@@ -33,7 +34,7 @@ from grpo.environments.hospital.physics.records import (
     take_census,
     trace,
 )
-from grpo.environments.hospital.physics.rule_table import RuleTable
+from grpo.environments.hospital.physics.rule_table import NO_RULE, NO_RULES, RuleTable
 from grpo.environments.hospital.physics.shifts import change_capacity
 from grpo.environments.hospital.physics.state import (
     ARRIVED_AT,
@@ -72,6 +73,8 @@ from grpo.environments.hospital.physics.waiting import (
 
 # What comes next; from ARRIVAL on: ARRIVAL + source.
 PATIENT_EVENT, CAPACITY_CHANGE, REVIEW_TIMER, SAMPLE, ARRIVAL = 0, 1, 2, 3, 4
+# What the kernel is given where rules make all choices.
+NO_ACTIONS = np.zeros(0, dtype=np.int64)
 
 
 @merged
@@ -131,24 +134,17 @@ def let_happen(state: State, par: Parameters, i: int, event: int, decay: float) 
 
 @merged
 def advance(
-    state: State,
-    par: Parameters,
-    i: int,
-    choose: Callable[..., int],
-    ruled: object,
-    a: int,
-    asked: bool,
+    state: State, par: Parameters, i: int, table: RuleTable, rule: int, a: int, asked: bool
 ) -> bool:
     """Run hospital ``i`` to its next choice or to its time limit.
-
-    Under ``follow_rule`` every choice is made here, so that only the limit ends the run.
 
     Args:
         state: the hospitals.
         par: their parameters.
         i: which hospital.
-        choose: ``follow_rule`` or ``find_choice``; each caller is compiled with its own.
-        ruled: what ``choose`` is told.
+        table: the rules.
+        rule: row of the rule that makes every choice, so that only the limit ends the run; NO_RULE
+            to return for each
         a: activity to start at once, or NO_ACTION.
         asked: whether a choice may be due at this very instant (not after HOLD).
 
@@ -159,7 +155,10 @@ def advance(
     while True:
         while a >= 0 or (asked and state.counts[i, WAITING] + state.counts[i, BOARDING] > 0):
             if a < 0:
-                a = choose(state, par, i, ruled)
+                if rule >= 0:
+                    a = choose_activity(state, par, i, table, rule)
+                else:
+                    a = find_choice(state, par, i)
                 if a == ASK:
                     state.clock[i, REVIEW] = math.inf
                     return False
@@ -191,7 +190,6 @@ def start_clocks(state: State, par: Parameters) -> None:
             draw_next_arrival(state, par, i, source)
 
 
-@kernel
 def run_rules(state: State, par: Parameters, rules: Int64, table: RuleTable, live: Bool) -> None:
     """Run every live hospital under a rule to its time limit, where it stops being live.
 
@@ -202,13 +200,9 @@ def run_rules(state: State, par: Parameters, rules: Int64, table: RuleTable, liv
         table: the rules.
         live: [N] which hospitals run.
     """
-    for i in range(rules.shape[0]):
-        if live[i]:
-            advance(state, par, i, follow_rule, (table, rules[i]), NO_ACTION, True)
-            live[i] = False
+    _run(state, par, rules, table, NO_ACTIONS, live, math.inf, NO_OUTPUT)
 
 
-@kernel
 def run_choices(
     state: State, par: Parameters, actions: Int64, live: Bool, longest: float, output: StepOutput
 ) -> None:
@@ -225,31 +219,52 @@ def run_choices(
             they are.
         output: what comes of it, written.
     """
+    _run(state, par, NO_ACTIONS, NO_RULES, actions, live, longest, output)
+
+
+@kernel
+def _run(
+    state: State,
+    par: Parameters,
+    rules: Int64,
+    table: RuleTable,
+    actions: Int64,
+    live: Bool,
+    longest: float,
+    output: StepOutput,
+) -> None:
+    """Run under rules, where there are any, or to the next choice.
+
+    One kernel for both: compiling the event loop takes longer than all else together.
+    """
+    ruled = rules.shape[0] > 0
     num_activities, num_heads = par.needs.shape[0], par.head_weights.shape[1]
-    num_envs = actions.shape[0]
-    for i in range(num_envs):
-        if i + 2 < num_envs:
-            fetch_hospital(state, i + 2, output.observations, output.masks)
-        if i + 1 < num_envs:
-            fetch_patients(state, par, i + 1, actions[i + 1])
+    for i in range(live.shape[0]):
+        a, rule = NO_ACTION, NO_RULE
         start = state.clock[i, NOW]
-        for h in range(num_heads):
-            state.heads[i, h, REWARD] = 0.0
+        if ruled:
+            rule = rules[i]
+        else:
+            fetch_next(state, par, i, actions, output.observations, output.masks)
+            a = actions[i]
+            for h in range(num_heads):
+                state.heads[i, h, REWARD] = 0.0
         if live[i]:
             if longest < math.inf:
                 state.clock[i, LIMIT] = start + longest
-            a = actions[i]
             asked = a < num_activities
             if not asked:
                 state.clock[i, REVIEW] = start + par.settings[REVIEW_HOURS]
                 a = NO_ACTION
-            live[i] = not advance(state, par, i, find_choice, 0, a, asked)
-            observe(state, par, i, output.observations, output.masks)
-        elapsed = state.clock[i, NOW] - start
-        output.elapsed[i] = elapsed
-        output.discounts[i] = math.exp(-par.settings[DISCOUNT_RATE] * elapsed)
-        for h in range(num_heads):
-            output.rewards[i, h] = state.heads[i, h, REWARD]
+            live[i] = not advance(state, par, i, table, rule, a, asked)
+            if not ruled:
+                observe(state, par, i, output.observations, output.masks)
+        if not ruled:
+            elapsed = state.clock[i, NOW] - start
+            output.elapsed[i] = elapsed
+            output.discounts[i] = math.exp(-par.settings[DISCOUNT_RATE] * elapsed)
+            for h in range(num_heads):
+                output.rewards[i, h] = state.heads[i, h, REWARD]
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""The one place where functions are given to numba."""
+"""How the kernels of the hospital are compiled, and where their machine code is kept."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast
 import numba
 
 from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
+from grpo.jit import jit
 
 OPTIONS: dict[str, Any] = {
-    "cache": True,
     "nogil": True,
     "error_model": "numpy",
     "_nrt": False,
@@ -58,6 +58,18 @@ def _compile(function: F, more: dict[str, Any]) -> F:
     given = config["CACHE_DIR"]
     config["CACHE_DIR"] = given or str(kernel_cache_folder(FALLBACK_ROOT))
     try:
-        return cast(F, numba.njit(**OPTIONS, **more)(function))
+        compiled: Any = jit(**OPTIONS, **more)(function)
     finally:
         config["CACHE_DIR"] = given
+    find_template = compiled.get_call_template
+    compiled.get_call_template = lambda args, kws: find_template(tuple(map(_plain, args)), kws)
+    return cast(F, compiled)
+
+
+def _plain(given: Any) -> Any:
+    """Return the type as which a kernel takes an argument from another: whole numbers as int64.
+
+    Numba would compile the called one anew for every constant that it is called with.
+    """
+    plain = numba.types.unliteral(given)  # type: ignore[no-untyped-call]
+    return numba.types.int64 if plain == numba.types.int32 else plain

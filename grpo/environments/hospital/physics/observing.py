@@ -59,6 +59,16 @@ def make_output(par: Parameters, num_envs: int, observation_size: int) -> StepOu
     )
 
 
+NO_OUTPUT = StepOutput(
+    np.zeros((0, 0), dtype=np.float32),
+    np.zeros((0, 0), dtype=np.bool_),
+    np.zeros((0, 0), dtype=np.float32),
+    np.zeros(0, dtype=np.float32),
+    np.zeros(0, dtype=np.float32),
+)
+"""For calls that give nothing back: of runs under rules."""
+
+
 @merged
 def observe(state: State, par: Parameters, i: int, observations: Float32, masks: Bool) -> None:
     """Write the observation and the mask of hospital ``i``: see ``features.write_features``.

@@ -13,7 +13,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from grpo.environments.hospital.physics.features import Bool, Float32
+from grpo.environments.hospital.physics.features import Bool, Float32, Int64
 from grpo.environments.hospital.physics.kernel import inlined, merged
 from grpo.environments.hospital.physics.state import (
     HEAD,
@@ -67,23 +67,28 @@ def fetch_slot(state: State, i: int, slot: int) -> None:
 
 
 @merged
-def fetch_hospital(state: State, i: int, observations: Float32, masks: Bool) -> None:
-    """Ask for all of a hospital that is not by patient."""
-    fetch_row(state.clock, i, 0, MOST)
-    fetch_row(state.counts, i, 0, MOST)
-    fetch_row(state.queues, i, 0, MOST)
-    fetch_row(state.heads, i, 0, MOST)
-    fetch_row(state.streams, i, 0, 2 * LINE)
-    fetch_row(state.heap_times, i, 0, 2 * LINE)
-    fetch_row(state.stacks, i, 0, LINE)
-    fetch_row(state.stacks, i, POSITION * state.stacks.strides[1], MOST)
-    fetch_row(observations, i, 0, MOST)
-    fetch_row(masks, i, 0, MOST)
+def fetch_next(
+    state: State, par: Parameters, i: int, actions: Int64, observations: Float32, masks: Bool
+) -> None:
+    """Ask for what the two hospitals behind ``i`` of those with actions will touch.
 
-
-@merged
-def fetch_patients(state: State, par: Parameters, i: int, action: int) -> None:
-    """Ask for the patients of a hospital who are started or have the next event."""
-    fetch_slot(state, i, state.stacks[i, HEAP, 0])
-    if 0 <= action < par.needs.shape[0]:
-        fetch_slot(state, i, state.queues[i, par.activity_class[action], HEAD])
+    Of the second, all that is not by patient; of the first, the patients who are started or have
+    the next event.
+    """
+    if i + 2 < actions.shape[0]:
+        n = i + 2
+        fetch_row(state.clock, n, 0, MOST)
+        fetch_row(state.counts, n, 0, MOST)
+        fetch_row(state.queues, n, 0, MOST)
+        fetch_row(state.heads, n, 0, MOST)
+        fetch_row(state.streams, n, 0, 2 * LINE)
+        fetch_row(state.heap_times, n, 0, 2 * LINE)
+        fetch_row(state.stacks, n, 0, LINE)
+        fetch_row(state.stacks, n, POSITION * state.stacks.strides[1], MOST)
+        fetch_row(observations, n, 0, MOST)
+        fetch_row(masks, n, 0, MOST)
+    if i + 1 < actions.shape[0]:
+        n, action = i + 1, actions[i + 1]
+        fetch_slot(state, n, state.stacks[n, HEAP, 0])
+        if 0 <= action < par.needs.shape[0]:
+            fetch_slot(state, n, state.queues[n, par.activity_class[action], HEAD])

@@ -76,7 +76,7 @@ def add_to_record(rows: Float64, i: int, row: int, column: int, value: float) ->
         rows[i, row, column] += value
 
 
-@internal
+@inlined
 def trace(
     rows: Float64, counts: Int64, clock: Float64, i: int, kind: int, patient: int, k: int, a: int
 ) -> None:
@@ -92,8 +92,15 @@ def trace(
         k: class that he waits in or was started from; the pool where units became clean.
         a: activity that he started, or -1.
     """
-    if rows.shape[1] == 0:
-        return
+    if rows.shape[1] > 0:
+        _write_event(rows, counts, clock, i, kind, patient, k, a)
+
+
+@internal
+def _write_event(
+    rows: Float64, counts: Int64, clock: Float64, i: int, kind: int, patient: int, k: int, a: int
+) -> None:
+    """Write one event into the trace, if there is room: see ``trace``."""
     row = counts[i, TRACE_USED]
     counts[i, TRACE_USED] = row + 1
     if row >= rows.shape[1]:

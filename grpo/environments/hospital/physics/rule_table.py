@@ -23,6 +23,8 @@ NUM_COEFFICIENTS = 4
 # Columns of RuleTable.limits; from RESERVE on one per pool.
 DEBT_HEAD, RESERVE = 0, 1
 NO_HEAD = -1
+# A row of no table: no rule chooses.
+NO_RULE = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,3 +105,9 @@ def stack_rules(rules: Sequence[IndexRule], num_pools: int) -> RuleTable:
         if rule.reserve is not None:
             limits[r, :, RESERVE:] = rule.reserve
     return RuleTable(coefficients, limits, drawn)
+
+
+NO_RULES = RuleTable(
+    np.zeros((0, 0, 0)), np.zeros((0, 0, 0), dtype=np.int64), np.zeros(0, dtype=np.int64)
+)
+"""What a kernel that takes rules is given where none of them chooses."""
