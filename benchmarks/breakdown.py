@@ -34,7 +34,7 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE))
 from benchmarks.peers.ours import make_config  # noqa: E402
 from benchmarks.peers.task import HIDDEN, Task  # noqa: E402
 from grpo.config import TrainConfig  # noqa: E402
-from grpo.training import rollout  # noqa: E402
+from grpo.training import lane as lane_module  # noqa: E402
 from grpo.training.job import make_loop  # noqa: E402
 from grpo.training.loop import TrainingLoop  # noqa: E402
 from grpo.training.problems import make_problem  # noqa: E402
@@ -82,8 +82,9 @@ def measure(task: Task, timesteps: int) -> dict[str, Any]:
     clock.time(loop.environment, "step", "environment")
     for name in ("compute_logits", "compute_values"):
         clock.time(loop.brain.learner, name, "inference")
-    clock.time(loop.collector, "observe", "inference")
-    clock.time(rollout, "sample_actions", "inference")
+    for lane in loop.collector.lanes:
+        clock.time(lane, "observe", "inference")
+    clock.time(lane_module, "sample_actions", "inference")
     for name in ("_estimate_advantages", "_combine"):
         clock.time(loop, name, "advantages")
     clock.time(loop.brain.learner, "update", "update")

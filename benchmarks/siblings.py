@@ -1,9 +1,11 @@
 """What siblings on a common future bring: ``python -m benchmarks.siblings``.
 
-Trains a hospital with every weight, number of siblings and seed, and judges the averaged actor,
-greedily and without the gate, on patients that no training met. Printed is what it costs less (or
-more) than the rule c-mu on the same patients: everybody, the worst group, and half of each, with
-95% intervals over episodes. One line is one training.
+Trains a hospital with every weight, number of siblings, kind of critic (one that sees what the
+policy sees, or a privileged one) and seed, and judges the averaged actor, greedily and without the
+gate, on patients that no training met. Printed is what it costs less (or more) than the rule c-mu
+on the same patients: everybody, the worst group, and half of each, with 95% intervals over
+episodes; how large the advantages are in the end, and what share of the returns' variance the
+critic explains in the second half. One line is one training.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import json
 import os
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,12 @@ Float64 = NDArray[np.float64]
 EVALUATION_SEED = 777
 
 
-def make_config(arguments: argparse.Namespace, weight: float, siblings: int, seed: int) -> Any:
+CRITICS = {"plain": False, "privileged": True}
+
+
+def make_config(
+    arguments: argparse.Namespace, weight: float, siblings: int, critic: str, seed: int
+) -> Any:
     """Return one training job."""
     return TrainConfig.parse(
         {
@@ -47,6 +55,7 @@ def make_config(arguments: argparse.Namespace, weight: float, siblings: int, see
             "algorithm": {
                 "group_robustness_weight": weight,
                 "siblings": siblings,
+                "privileged_critic": CRITICS[critic],
                 "start_rule": arguments.start_rule,
             },
             "budget": {"total_timesteps": arguments.timesteps},
@@ -84,26 +93,37 @@ def compare(ours: Float64, rule: Float64) -> dict[str, tuple[float, float]]:
     }
 
 
-def measure(config: TrainConfig) -> dict[str, Any]:
-    """Train once and judge on the same patients as the rule."""
+def measure(config: TrainConfig, of_rule: list[Float64]) -> dict[str, Any]:
+    """Train once and judge on the same patients as the rule.
+
+    Args:
+        config: the job.
+        of_rule: what the rule cost on these patients, filled by the first of several trainings.
+    """
     problem = make_problem(config)
     if not isinstance(problem, HospitalProblem):
         raise TypeError("siblings exist in hospitals only")
     began = time.process_time()
     loop = make_loop(config, problem)
     total = count_iterations(config)
-    for iteration in range(total):
-        loop.run_iteration(iteration / total)
+    explained = [
+        loop.run_iteration(iteration / total).explained_variance for iteration in range(total)
+    ]
     seconds = time.process_time() - began
     policy = make_policy(config, problem, loop, loop.averaged_actor)
     greedy = with_serving(policy, sharpness="greedy")
     ours = judge(problem, greedy.act, config)
-    rule = judge(problem, make_rule("c_mu", problem.compiled), config)
+    if not of_rule:
+        of_rule.append(judge(problem, make_rule("c_mu", problem.compiled), config))
+    rule = of_rule[0]
     return {
         "weight": config.algorithm.group_robustness_weight,
         "siblings": config.algorithm.siblings,
+        "critic": "privileged" if config.algorithm.privileged_critic else "plain",
         "seed": config.seed,
         "processor_seconds": round(seconds, 1),
+        "advantage": round(loop.advantage_scale.value, 1),
+        "explained_variance": round(float(np.mean(explained[total // 2 :])), 3),
         "c_mu": rule.mean(axis=0).round(3).tolist(),
         "differences": compare(ours, rule),
     }
@@ -116,25 +136,27 @@ def main() -> None:
     parser.add_argument("--start-rule", default="c_mu")
     parser.add_argument("--weights", type=float, nargs="+", default=[0.0, 0.5])
     parser.add_argument("--siblings", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--critics", choices=list(CRITICS), nargs="+", default=["plain"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--timesteps", type=int, default=3_500_000)
     parser.add_argument("--episodes", type=int, default=3000)
     parser.add_argument("--json", type=Path, default=Path("siblings.json"))
     arguments = parser.parse_args()
-    rows = []
-    for seed in arguments.seeds:
-        for weight in arguments.weights:
-            for siblings in arguments.siblings:
-                row = measure(make_config(arguments, weight, siblings, seed))
-                rows.append(row)
-                found = row["differences"].items()
-                said = ", ".join(f"{name} {d:+.3f} (+-{e:.3f})" for name, (d, e) in found)
-                print(
-                    f"w = {weight:g}, {siblings} siblings, seed {seed}: {said}; "
-                    f"{row['processor_seconds']:.0f} s",
-                    flush=True,
-                )
-                arguments.json.write_text(json.dumps(rows, indent=2))
+    rows: list[dict[str, Any]] = []
+    of_rule: list[Float64] = []
+    arms = product(arguments.seeds, arguments.weights, arguments.siblings, arguments.critics)
+    for seed, weight, siblings, critic in arms:
+        row = measure(make_config(arguments, weight, siblings, critic, seed), of_rule)
+        rows.append(row)
+        found = row["differences"].items()
+        said = ", ".join(f"{name} {d:+.3f} (+-{e:.3f})" for name, (d, e) in found)
+        print(
+            f"w = {weight:g}, {siblings} siblings, {critic} critic, seed {seed}: {said}; "
+            f"advantages {row['advantage']:.1f}, explained {row['explained_variance']:.3f}; "
+            f"{row['processor_seconds']:.0f} s",
+            flush=True,
+        )
+        arguments.json.write_text(json.dumps(rows, indent=2))
 
 
 if __name__ == "__main__":

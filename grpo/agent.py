@@ -184,7 +184,7 @@ def make_algorithm(**fields: Any) -> Algorithm:
         InputError: a name is unknown or a value out of range; names the argument.
     """
     try:
-        return Algorithm.model_validate({**FACE_DEFAULTS, **fields})
+        algorithm = Algorithm.model_validate({**FACE_DEFAULTS, **fields})
     except ValidationError as error:
         refused = InputError.from_validation(error)
         issues = []
@@ -192,6 +192,11 @@ def make_algorithm(**fields: Any) -> Algorithm:
             name = issue.pointer.lstrip("/")
             issues.append(type(issue)(f"/{FACE.get(name, name)}", issue.message, issue.given))
         raise InputError(issues) from error
+    if algorithm.privileged_critic:
+        raise InputError.single(
+            "/privileged_critic", "an agent's critic sees what its actor sees", allowed="false"
+        )
+    return algorithm
 
 
 def _read_numbers(state: ArrayLike) -> NDArray[np.float64]:

@@ -150,6 +150,11 @@ class Algorithm(FrozenModel):
         description="Environments that begin each iteration in one state and live through the same "
         "future, as each other's baseline (hospital only); a divisor of num_envs, 1 for none.",
     )
+    privileged_critic: StrictBool = Field(
+        False,
+        description="Whether the critic sees more than the policy (hospital only): care in "
+        "progress, and when its units come free. The policy never does; serving needs none of it.",
+    )
     minibatch_size: int = Field(256, ge=2, le=MAX_DECISIONS, validate_default=True)
     update_epochs: int = Field(4, ge=1, le=100)
     hidden_sizes: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(

@@ -102,7 +102,7 @@ def run_arm(arm: Arm) -> dict[str, Any]:
 def make_environment(arm: Arm) -> dict[str, str]:
     """Return the variables that set an arm's threads, and where kernels are cached.
 
-    Ours keeps numpy's products on one thread and puts the critic on the second.
+    Ours keeps numpy's products on one thread and has threads of its own.
     """
     threads = str(1 if arm.peer == "grpo" else arm.task.threads)
     variables = dict.fromkeys(THREAD_VARIABLES, threads)

@@ -13,6 +13,7 @@ from grpo.environments.catalogue import (
     find_gymnasium,
 )
 from grpo.environments.foreign_groups import check_foreign_groups
+from grpo.environments.hospital.privileged_features import name_privileged
 from grpo.environments.hospital.scenario import (
     CompiledScenario,
     compile_environment,
@@ -185,13 +186,16 @@ def _check_size(config: TrainConfig, compiled: CompiledScenario) -> None:
         )
     _check_duration(config, compiled)
     algorithm = config.algorithm
-    observed = algorithm.num_envs * algorithm.num_steps * compiled.observation_size
+    size = compiled.observation_size
+    if algorithm.privileged_critic:
+        size += len(name_privileged(compiled))
+    observed = algorithm.num_envs * algorithm.num_steps * size
     if observed > MAX_OBSERVED:
         raise InputError.single(
             "/algorithm/num_steps",
             f"an iteration would hold {observed:.3g} observed numbers",
             given=algorithm.num_steps,
-            allowed=f"num_envs * num_steps * {compiled.observation_size} of at most {MAX_OBSERVED}",
+            allowed=f"num_envs * num_steps * {size} of at most {MAX_OBSERVED}",
         )
 
 
@@ -236,6 +240,13 @@ def _check_gymnasium(config: TrainConfig, environment: GymnasiumEnvironment) -> 
             "only hospitals can be put into one state",
             given=config.algorithm.siblings,
             allowed="1",
+        )
+    if config.algorithm.privileged_critic:
+        raise InputError.single(
+            "/algorithm/privileged_critic",
+            "only hospitals show a critic more than the policy sees",
+            given=True,
+            allowed="false",
         )
     if config.algorithm.group_target != "raw":
         raise InputError.single(

@@ -5,6 +5,7 @@ The hospital and foreign Gymnasium environments both fulfil it; training knows n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -110,6 +111,40 @@ class Branches(Protocol):
         Args:
             siblings: how many share a state, a divisor of N.
         """
+        ...
+
+
+@runtime_checkable
+class Divides(Protocol):
+    """A vector environment that threads can step in parts, at the same time."""
+
+    def divide(self, ends: Sequence[int]) -> Sequence[VectorEnvironment]:
+        """Return its parts, which share everything with it until it is reset.
+
+        Stepping every part once is stepping the whole once, to the bit.
+
+        Args:
+            ends: where parts end, increasing; the last one is N.
+        """
+        ...
+
+
+@runtime_checkable
+class Privileged(Protocol):
+    """A vector environment that tells a critic more than it tells the policy.
+
+    A baseline may depend on anything but the action, so the gradient stays unbiased. No policy
+    is given these features and none needs them when it serves. Members that are truncated must
+    stand still: the features belong to the state that the last step ended in.
+    """
+
+    @property
+    def privileged_size(self) -> int:
+        """Number of privileged features, X."""
+        ...
+
+    def observe_privileged(self, out: Float32) -> None:
+        """Write what the critic sees of the present state beyond the observations, [N, X]."""
         ...
 
 

@@ -33,12 +33,14 @@ class NetworkShape:
         hidden_sizes: units of each tanh layer, at least one layer.
         num_actions: A.
         num_heads: H, outputs of the critic.
+        privileged_size: X, features that the critic sees beside the observation.
     """
 
     observation_size: int
     hidden_sizes: tuple[int, ...]
     num_actions: int
     num_heads: int
+    privileged_size: int = 0
 
     @property
     def actor_sizes(self) -> tuple[int, ...]:
@@ -47,8 +49,9 @@ class NetworkShape:
 
     @property
     def critic_sizes(self) -> tuple[int, ...]:
-        """Widths of the critic from observation to values."""
-        return (self.observation_size, *self.hidden_sizes, self.num_heads)
+        """Widths of the critic from what it sees to values."""
+        inputs = self.observation_size + self.privileged_size
+        return (inputs, *self.hidden_sizes, self.num_heads)
 
     @property
     def actor_entries(self) -> Entries:

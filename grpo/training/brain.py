@@ -20,12 +20,14 @@ class Brain:
         normalizer: of observations.
         returns: scale of the critic's heads.
         index: the dispatch rule that the policy started from, empty where none.
+        privileged: normaliser of what only the critic sees, None where it sees no more.
     """
 
     learner: Learner
     normalizer: ObservationNormalizer
     returns: ReturnScale
     index: IndexTerm
+    privileged: ObservationNormalizer | None = None
 
     @staticmethod
     def create(
@@ -46,4 +48,7 @@ class Brain:
             num_threads=num_threads,
         )
         normalizer = ObservationNormalizer(shape.observation_size)
-        return Brain(learner, normalizer, ReturnScale.identity(shape.num_heads), index)
+        more = shape.privileged_size
+        privileged = ObservationNormalizer(more) if more else None
+        returns = ReturnScale.identity(shape.num_heads)
+        return Brain(learner, normalizer, returns, index, privileged)

@@ -13,10 +13,19 @@ import numpy as np
 
 from grpo.models.parameters import Entries, Float32, Int64, named_views
 from grpo.tensors import Tensors, copy_tensor, take_number
-from grpo.training.kernels import adam_step, add_bias, scale_by_tanh_slope, sum_rows
+from grpo.training.kernels import (
+    adam_step,
+    add_bias,
+    scale_by_tanh_slope,
+    spread_output,
+    sum_rows,
+)
 
 CHUNK = 1024
 """Rows that pass through all layers at once: their activations stay in the second-level cache."""
+HALVES = 2
+"""Parts of a gradient, gathered apart and added in order: a thread each, and the same bits by one.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Parameters:
 
     Attributes:
         flat: [S, P] float32; updates happen in place.
-        gradient: [S, P] float32, gathered since the last step.
+        gradient: [2, S, P] float32, gathered since the last step, by half of the minibatch.
         first: [S, P] float32, Adam's first moment.
         second: [S, P] float32, Adam's second moment.
         steps: [S] int64, made so far.
@@ -41,7 +50,8 @@ class Parameters:
     def create(flat: Float32) -> Parameters:
         """Copy vectors [S, P]."""
         copied = np.array(flat, dtype=np.float32, order="C")
-        gradient, first, second = (np.zeros_like(copied) for _ in range(3))
+        gradient = np.zeros((HALVES, *copied.shape), dtype=np.float32)
+        first, second = np.zeros_like(copied), np.zeros_like(copied)
         steps = np.zeros(len(copied), dtype=np.int64)
         return Parameters(copied, gradient, first, second, steps)
 
@@ -50,7 +60,7 @@ class Parameters:
         """Copy the networks of several, one after the other."""
         return Parameters(
             np.concatenate([state.flat for state in states]),
-            np.concatenate([state.gradient for state in states]),
+            np.concatenate([state.gradient for state in states], axis=1),
             np.concatenate([state.first for state in states]),
             np.concatenate([state.second for state in states]),
             np.concatenate([state.steps for state in states]),
@@ -61,7 +71,7 @@ class Parameters:
         rows = slice(start, stop)
         return Parameters(
             self.flat[rows],
-            self.gradient[rows],
+            self.gradient[:, rows],
             self.first[rows],
             self.second[rows],
             self.steps[rows],
@@ -100,7 +110,7 @@ class DenseNetworks:
         state: parameters and optimiser.
         count: S.
         named: views [S, ...] of the parameters by name.
-        named_gradient: likewise of the gradient.
+        named_gradients: likewise of both halves of the gradient.
     """
 
     def __init__(
@@ -109,10 +119,10 @@ class DenseNetworks:
         self.state, self.count = state, len(state.flat)
         self._entries, self._buffers = entries, buffers or _Buffers(entries)
         self.named = named_views(entries, state.flat)
-        self.named_gradient = named_views(entries, state.gradient)
+        self.named_gradients = [named_views(entries, half) for half in state.gradient]
         names = [name for name in self.named if name.endswith("weight")]
         self._weights = [self.named[name] for name in names]
-        self._weight_gradients = [self.named_gradient[name] for name in names]
+        self._weight_gradients = [[half[name] for name in names] for half in self.named_gradients]
         self._products = [np.empty(w.shape, dtype=np.float32) for w in self._weights]
         self._bias_starts = _find_biases(entries)
         self._parts: dict[tuple[int, int], DenseNetworks] = {(0, self.count): self}
@@ -127,10 +137,9 @@ class DenseNetworks:
             )
         return self._parts[start, stop]
 
-    def gather(self, inputs: Float32, rows: Int64) -> Float32:
-        """Return inputs [R, O] at rows [S, B]; the next call reuses the memory."""
-        gathered = self._buffers.rows("gathered", 0, *rows.shape)
-        return inputs.take(rows, axis=0, out=gathered, mode="clip")
+    def replicate(self) -> DenseNetworks:
+        """Return the same networks with buffers of their own, for another thread."""
+        return DenseNetworks(self._entries, self.state)
 
     def forward(self, inputs: Float32) -> Float32:
         """Return outputs [S, B, C] for inputs [S, B, O]; the next call reuses the memory."""
@@ -146,27 +155,33 @@ class DenseNetworks:
             hidden = output
         return hidden
 
-    def backward(self, output_gradient: Float32) -> None:
-        """Add the gradient of the last forward pass, given that of its outputs [S, B, C]."""
+    def backward(self, output_gradient: Float32, half: int = 0) -> None:
+        """Add the gradient of the last forward pass to a half, given that of its outputs."""
         delta, rows = output_gradient, output_gradient.shape[1]
         for layer in range(len(self._weights) - 1, -1, -1):
             below = self._outputs[layer - 1] if layer else self._inputs
             np.matmul(below.swapaxes(1, 2), delta, out=self._products[layer])
-            self._weight_gradients[layer] += self._products[layer]
-            sum_rows(delta, self.state.gradient, self._bias_starts[layer])
+            self._weight_gradients[half][layer] += self._products[layer]
+            sum_rows(delta, self.state.gradient[half], self._bias_starts[layer])
             if layer:
                 next_delta = self._buffers.rows("delta", layer - 1, self.count, rows)
-                np.matmul(delta, self._weights[layer].swapaxes(1, 2), out=next_delta)
+                if delta.shape[2] == 1:
+                    spread_output(delta, self._weights[layer], next_delta)
+                else:
+                    np.matmul(delta, self._weights[layer].swapaxes(1, 2), out=next_delta)
                 scale_by_tanh_slope(next_delta, below)
                 delta = next_delta
 
-    def evaluate(self, inputs: Float32, outputs: Float32) -> None:
-        """Fill outputs [S, B, C] for any number of inputs [S, B, O]."""
+    def evaluate(self, inputs: Float32, outputs: Float32, at_once: int = CHUNK) -> None:
+        """Fill outputs [S, B, C] for any number of inputs [S, B, O], at most so many at once.
+
+        What BLAS computes for a row may depend on how many rows it is given.
+        """
         rows = inputs.shape[1]
-        for start, stop in split_stack(range(self.count), min(rows, CHUNK)):
+        for start, stop in split_stack(range(self.count), min(rows, at_once)):
             part = self.part(start, stop)
-            for row in range(0, rows, CHUNK):
-                chunk = slice(row, row + CHUNK)
+            for row in range(0, rows, at_once):
+                chunk = slice(row, row + at_once)
                 outputs[start:stop, chunk] = part.forward(inputs[start:stop, chunk])
 
     def save_state(self) -> Tensors:

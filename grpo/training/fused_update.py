@@ -26,7 +26,7 @@ class FusedLearner:
     def __init__(
         self, shape: NetworkShape, actor: Float32, critic: Float32, *, num_threads: int = 1
     ) -> None:
-        """Copy the two vectors; with two threads the critic learns beside the actor."""
+        """Copy the two vectors; two threads share the work, and no bit depends on that."""
         self.shape = shape
         self.networks = FusedLearners(
             shape,
@@ -47,15 +47,22 @@ class FusedLearner:
         flat: Float32 = self.networks.critics.state.flat[0]
         return flat
 
-    def compute_logits(self, observations: Float32, index_features: Float32 | None) -> Float32:
+    @property
+    def num_threads(self) -> int:
+        """How many threads may compute logits at the same time, each by its number."""
+        return len(self.networks.workers)
+
+    def compute_logits(
+        self, observations: Float32, index_features: Float32 | None, thread: int = 0
+    ) -> Float32:
         """Return logits [B, A]."""
         features = None if index_features is None else index_features[None]
-        logits: Float32 = self.networks.compute_logits(observations[None], features)[0]
+        logits: Float32 = self.networks.compute_logits(observations[None], features, thread)[0]
         return logits
 
-    def compute_values(self, observations: Float32) -> Float32:
+    def compute_values(self, inputs: Float32) -> Float32:
         """Return values [B, H]."""
-        values: Float32 = self.networks.compute_values(observations[None])[0]
+        values: Float32 = self.networks.compute_values(inputs[None])[0]
         return values
 
     def save_state(self) -> Tensors:

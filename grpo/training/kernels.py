@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from grpo.jit import jit
 from grpo.models.parameters import Float32, Int64
 from grpo.objectives.advantages import Bool, Float64
 
-_compile = numba.njit(cache=True, nogil=True, error_model="numpy")
+_compile = jit(nogil=True, error_model="numpy")
 """Divisions are IEEE's, as numpy's: without a branch for zero, loops become vector instructions."""
 
 
@@ -41,6 +41,18 @@ def scale_by_tanh_slope(gradient: Float32, hidden: Float32) -> None:  # pragma: 
         for i in range(hidden.shape[1]):
             for j in range(hidden.shape[2]):
                 gradient[s, i, j] *= one - hidden[s, i, j] * hidden[s, i, j]
+
+
+@_compile
+def spread_output(
+    delta: Float32, weights: Float32, spread: Float32
+) -> None:  # pragma: no cover - compiled
+    """Fill spread [S, B, C] with delta [S, B, 1] times weights [S, C, 1], much faster than BLAS."""
+    for s in range(delta.shape[0]):
+        for i in range(delta.shape[1]):
+            slope, row = delta[s, i, 0], spread[s, i]
+            for j in range(len(row)):
+                row[j] = slope * weights[s, j, 0]
 
 
 @_compile
@@ -95,9 +107,42 @@ def sample_actions(
         log_probs[i] = math.log(logits[i, chosen] / total)
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def mask_logits(logits: Float32, rows: Int64, masks: Bool) -> None:  # pragma: no cover - compiled
-    """Put logits [B, A] at −1e8 where masks [S, A] forbid at rows [B]; make each row's largest 0.
+@_compile
+def gather_rows(
+    inputs: Float32, rows: Int64, gathered: Float32
+) -> None:  # pragma: no cover - compiled
+    """Fill gathered [S, B, O] with inputs [R, O] at rows [S, B], which must be in range."""
+    for s in range(rows.shape[0]):
+        for i in range(rows.shape[1]):
+            source, target = inputs[rows[s, i]], gathered[s, i]
+            for j in range(len(source)):
+                target[j] = source[j]
+
+
+@_compile
+def gather_decisions(
+    rows: Int64,
+    masks: Bool,
+    actions: Int64,
+    log_probs: Float32,
+    advantages: Float32,
+    gathered: tuple[Bool, Int64, Float32, Float32],
+) -> None:  # pragma: no cover - compiled
+    """Fill four arrays of B rows with what rows [B] of the batch hold, apart from all arithmetic.
+
+    A processor then fetches many rows at once, which halves the time that the loss takes.
+    """
+    allowed, chosen, old, wanted = gathered
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for k in range(masks.shape[1]):
+            allowed[i, k] = masks[row, k]
+        chosen[i], old[i], wanted[i] = actions[row], log_probs[row], advantages[row]
+
+
+@jit(nogil=True, fastmath={"nnan", "nsz"})
+def mask_logits(logits: Float32, masks: Bool) -> None:  # pragma: no cover - compiled
+    """Put logits [B, A] at −1e8 where masks [B, A] forbid; make each row's largest 0.
 
     A row then needs one more step to be a softmax: ``exp`` of all of it at once, which numpy does
     several values at a time and a kernel only one by one. The loops have no branches, whose outcome
@@ -105,7 +150,7 @@ def mask_logits(logits: Float32, rows: Int64, masks: Bool) -> None:  # pragma: n
     with one is refused after the update.
     """
     for i in range(logits.shape[0]):
-        row, allowed = logits[i], masks[rows[i]]
+        row, allowed = logits[i], masks[i]
         for k in range(len(row)):
             row[k] = row[k] if allowed[k] else np.float32(-1e8)
         top = np.float32(-np.inf)
@@ -119,7 +164,6 @@ def mask_logits(logits: Float32, rows: Int64, masks: Bool) -> None:  # pragma: n
 def surrogate_gradient(
     logits: Float32,
     powers: Float32,
-    rows: Int64,
     actions: Int64,
     old_log_probs: Float32,
     advantages: Float32,
@@ -136,10 +180,9 @@ def surrogate_gradient(
     Args:
         logits: [B, A] float32, from ``mask_logits``; overwritten.
         powers: [B, A] float32, exp(logits).
-        rows: [B] int64, which samples of the arrays below the rows of logits belong to.
-        actions: [S] int64.
-        old_log_probs: [S] float32.
-        advantages: [S] float32.
+        actions: [B] int64.
+        old_log_probs: [B] float32.
+        advantages: [B] float32.
         clip_coef: ε.
         ent_coef: c.
         factor: 1 / minibatch size.
@@ -150,7 +193,7 @@ def surrogate_gradient(
     part = logits.shape[0] // statistics.shape[0]
     for i in range(logits.shape[0]):
         sums = statistics[i // part]
-        row = rows[i]
+        action, advantage = actions[i], advantages[i]
         total = np.float32(0.0)
         weighted = np.float32(0.0)
         for k in range(num_actions):
@@ -158,9 +201,8 @@ def surrogate_gradient(
             weighted += powers[i, k] * logits[i, k]
         log_total = np.float32(math.log(total))
         entropy = log_total - weighted / total
-        log_ratio = logits[i, actions[row]] - log_total - old_log_probs[row]
+        log_ratio = logits[i, action] - log_total - old_log_probs[i]
         ratio = np.float32(math.exp(log_ratio))
-        advantage = advantages[row]
         clipped = min(max(ratio, np.float32(1.0 - clip_coef)), np.float32(1.0 + clip_coef))
         unclipped_wins = ratio * advantage <= clipped * advantage
         slope = np.float32(factor) * advantage * ratio if unclipped_wins else np.float32(0.0)
@@ -169,7 +211,7 @@ def surrogate_gradient(
         for k in range(num_actions):
             prob = powers[i, k] / total
             logits[i, k] = prob * (slope + bonus * (logits[i, k] + offset))
-        logits[i, actions[row]] -= slope
+        logits[i, action] -= slope
         sums[0] += min(ratio * advantage, clipped * advantage)
         sums[1] += entropy
         sums[2] += ratio - np.float32(1.0) - log_ratio
@@ -202,16 +244,17 @@ def adam_step(
     learning_rate: float,
     max_norm: float,
 ) -> None:  # pragma: no cover - compiled
-    """Clip each gradient [S, P] to a norm, apply one Adam step (.9, .999, 1e-5), and clear it.
+    """Clip each gradient to a norm, apply one Adam step (.9, .999, 1e-5), and clear it.
 
-    Source: Kingma and Ba 2015, Adam, algorithm 1.
+    A gradient is the sum of its halves [2, S, P]. Source: Kingma and Ba 2015, Adam, algorithm 1.
     """
-    for s in range(gradient.shape[0]):
-        weights, slopes = parameters[s], gradient[s]
+    for s in range(parameters.shape[0]):
+        weights, slopes, others = parameters[s], gradient[0, s], gradient[1, s]
         means, squares = first[s], second[s]
         steps[s] += 1
         total = 0.0
         for i in range(slopes.shape[0]):
+            slopes[i] += others[i]
             total += slopes[i] * slopes[i]
         shrink = np.float32(min(1.0, max_norm / (math.sqrt(total) + 1e-6)))
         size = np.float32(learning_rate / (1.0 - 0.9 ** steps[s]))
@@ -222,6 +265,7 @@ def adam_step(
             squares[i] = np.float32(0.999) * squares[i] + np.float32(0.001) * g * g
             weights[i] -= size * means[i] / (math.sqrt(squares[i]) * spread + np.float32(1e-5))
         slopes[:] = np.float32(0.0)
+        others[:] = np.float32(0.0)
 
 
 @_compile

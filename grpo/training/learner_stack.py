@@ -1,8 +1,4 @@
-"""PPO's update with gradients written out by hand, without autograd, for a stack of seeds at once.
-
-Actor and critic share no parameter, so each is a program of its own: they may run at the same time
-on two threads and give the same bits as one after the other.
-"""
+"""PPO's learners without autograd: a stack of seeds whose networks pass through calls together."""
 
 from __future__ import annotations
 
@@ -10,18 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from grpo.models.parameters import Float32, Int64, NetworkShape
-from grpo.objectives.advantages import Float64
-from grpo.training.dense_network import CHUNK, DenseNetworks, split_stack
-from grpo.training.kernels import (
-    mask_logits,
-    squared_error_gradient,
-    surrogate_gradient,
-)
-from grpo.training.update import Batch, UpdateSettings, UpdateStats
-
-Orders = list[list[Int64]]
-"""By epoch and minibatch: [S, B] rows of each of S seeds."""
+from grpo.models.parameters import Float32, NetworkShape
+from grpo.training.dense_network import CHUNK, DenseNetworks
+from grpo.training.gradients import GradientWorker
+from grpo.training.update import ROWS_AT_ONCE, Batch, UpdateSettings, UpdateStats
+from grpo.training.update_program import Orders, UpdateProgram
 
 
 class FusedLearners:
@@ -32,6 +21,7 @@ class FusedLearners:
         count: S.
         actors: S networks.
         critics: S networks.
+        workers: one for each thread, on the same networks.
     """
 
     def __init__(
@@ -39,22 +29,37 @@ class FusedLearners:
     ) -> None:
         self.shape, self.count = shape, actors.count
         self.actors, self.critics = actors, critics
-        self._num_threads = num_threads
-        self._powers: Float32 = np.empty((CHUNK, shape.num_actions), dtype=np.float32)
+        self.workers = [GradientWorker(shape, actors, critics)]
+        for _ in range(1, num_threads):
+            replicas = actors.replicate(), critics.replicate()
+            self.workers.append(GradientWorker(shape, *replicas))
         self._parts: dict[tuple[int, int], FusedLearners] = {}
 
-    def compute_logits(self, observations: Float32, index_features: Float32 | None) -> Float32:
+    def compute_logits(
+        self, observations: Float32, index_features: Float32 | None, thread: int = 0
+    ) -> Float32:
         """Return logits [S, B, A] of normalised observations [S, B, O]."""
         logits = np.empty((*observations.shape[:2], self.shape.num_actions), dtype=np.float32)
-        self.actors.evaluate(observations, logits)
+        actors = self.workers[thread].actors
+        actors.evaluate(observations, logits, ROWS_AT_ONCE)
         if index_features is not None:
-            logits += self.actors.named["index.slope"][:, None] * index_features
+            logits += actors.named["index.slope"][:, None] * index_features
         return logits
 
-    def compute_values(self, observations: Float32) -> Float32:
-        """Return values [S, B, H] of normalised observations [S, B, O]."""
-        values = np.empty((*observations.shape[:2], self.shape.num_heads), dtype=np.float32)
-        self.critics.evaluate(observations, values)
+    def compute_values(self, inputs: Float32) -> Float32:
+        """Return values [S, B, H] of the critic's inputs [S, B, O + X], by all threads."""
+        values = np.empty((*inputs.shape[:2], self.shape.num_heads), dtype=np.float32)
+        chunks = -(-inputs.shape[1] // CHUNK)
+        middle = CHUNK * -(-chunks // len(self.workers))
+        if middle >= inputs.shape[1]:
+            self.critics.evaluate(inputs, values)
+            return values
+        first, second = slice(0, middle), slice(middle, None)
+        with ThreadPoolExecutor(max_workers=1) as helper:
+            other = self.workers[1].critics
+            job = helper.submit(other.evaluate, inputs[:, second], values[:, second])
+            self.critics.evaluate(inputs[:, first], values[:, first])
+            job.result()
         return values
 
     def update(
@@ -77,55 +82,15 @@ class FusedLearners:
             settings: the rest.
             update_actor: whether actors learn at all.
         """
-        actor_orders = orders if update_actor else []
-        if self._num_threads > 1:
-            with ThreadPoolExecutor(max_workers=1) as helper:
-                critic = helper.submit(self._update_critics, batch, orders, learning_rate, settings)
-                actor = self._update_actors(batch, actor_orders, learning_rate, ent_coef, settings)
-                value_losses = critic.result()
-        else:
-            actor = self._update_actors(batch, actor_orders, learning_rate, ent_coef, settings)
-            value_losses = self._update_critics(batch, orders, learning_rate, settings)
-        statistics, epochs = actor
-        return [
-            UpdateStats(-surrogate, value_loss, entropy, kl, clipped, made)
-            for (surrogate, entropy, kl, clipped), value_loss, made in zip(
-                statistics.tolist(), value_losses.tolist(), epochs, strict=True
-            )
-        ]
-
-    def _update_actors(
-        self,
-        batch: Batch,
-        orders: Orders,
-        learning_rate: float,
-        ent_coef: float,
-        settings: UpdateSettings,
-    ) -> tuple[Float64, list[int]]:
-        """Return means of surrogate, entropy, KL and clipping over the last epoch, and epochs."""
-        statistics, epochs = np.zeros((self.count, 4)), [0] * self.count
-        active = list(range(self.count))
-        for order in orders:
-            statistics[active] = 0.0
-            for rows in order:
-                for start, stop in split_stack(active, min(rows.shape[1], CHUNK)):
-                    part, factor = self.part(start, stop), 1.0 / rows.shape[1]
-                    for column in range(0, rows.shape[1], CHUNK):
-                        part.add_actor_gradient(
-                            batch,
-                            rows[start:stop, column : column + CHUNK],
-                            settings.clip_coef,
-                            ent_coef,
-                            factor,
-                            statistics[start:stop],
-                        )
-                    part.actors.step(learning_rate, settings.max_grad_norm)
-            statistics[active] /= len(batch.actions) // self.count
-            for member in active:
-                epochs[member] += 1
-            if settings.target_kl is not None:
-                active = [s for s in active if statistics[s, 2] <= settings.target_kl]
-        return statistics, epochs
+        return UpdateProgram(
+            batch,
+            orders,
+            self.count,
+            learning_rate=learning_rate,
+            ent_coef=ent_coef,
+            settings=settings,
+            update_actor=update_actor,
+        ).run(self.workers)
 
     def part(self, start: int, stop: int) -> FusedLearners:
         """Return learners ``start`` to ``stop``; they share everything with this stack."""
@@ -136,70 +101,3 @@ class FusedLearners:
                 self.shape, self.actors.part(start, stop), self.critics.part(start, stop), 1
             )
         return self._parts[start, stop]
-
-    def add_actor_gradient(
-        self,
-        batch: Batch,
-        rows: Int64,
-        clip_coef: float,
-        ent_coef: float,
-        factor: float,
-        statistics: Float64,
-    ) -> None:
-        """Add the gradient of the surrogate loss over rows [S, B] of each seed, B <= CHUNK.
-
-        Args:
-            batch: the samples of all seeds.
-            rows: of the batch.
-            clip_coef: of the surrogate.
-            ent_coef: weight of the entropy.
-            factor: 1 / size of a seed's minibatch.
-            statistics: [S, 4], added to; see ``surrogate_gradient``.
-        """
-        logits = self.actors.forward(self.actors.gather(batch.observations, rows))
-        features = batch.index_features
-        if features is not None:
-            features = np.take(features, rows, axis=0, mode="clip")
-            logits += self.actors.named["index.slope"][:, None] * features
-        flat, chunk = logits.reshape(-1, self.shape.num_actions), rows.reshape(-1)
-        mask_logits(flat, chunk, batch.action_masks)
-        surrogate_gradient(
-            flat,
-            np.exp(flat, out=self._powers[: len(chunk)]),
-            chunk,
-            batch.actions,
-            batch.log_probs,
-            batch.advantages,
-            clip_coef,
-            ent_coef,
-            factor,
-            statistics,
-        )
-        if features is not None:
-            self.actors.named_gradient["index.slope"] += (logits * features).sum(axis=1)
-        self.actors.backward(logits)
-
-    def _update_critics(
-        self, batch: Batch, orders: Orders, learning_rate: float, settings: UpdateSettings
-    ) -> Float64:
-        """Return the mean losses [S] over the last epoch."""
-        statistics = np.zeros(self.count)
-        for order in orders:
-            statistics[...] = 0.0
-            for rows in order:
-                factor = settings.vf_coef / rows.shape[1]
-                for start, stop in split_stack(range(self.count), min(rows.shape[1], CHUNK)):
-                    critics = self.critics.part(start, stop)
-                    for column in range(0, rows.shape[1], CHUNK):
-                        chunk = rows[start:stop, column : column + CHUNK]
-                        values = critics.forward(critics.gather(batch.observations, chunk))
-                        squared_error_gradient(
-                            values.reshape(-1, self.shape.num_heads),
-                            chunk.reshape(-1),
-                            batch.returns,
-                            factor,
-                            statistics[start:stop],
-                        )
-                        critics.backward(values)
-                    critics.step(learning_rate, settings.max_grad_norm)
-        return statistics / (len(batch.actions) // self.count)

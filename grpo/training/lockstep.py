@@ -12,12 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from grpo.training.fused_update import FusedLearner, join_learners
-from grpo.training.learner_stack import FusedLearners, Orders
+from grpo.training.learner_stack import FusedLearners
 from grpo.training.loop import TrainingLoop
 from grpo.training.observer import IterationMetrics
 from grpo.training.rollout import Rollout
 from grpo.training.update import Batch
 from grpo.training.update_plan import UpdatePlan
+from grpo.training.update_program import Orders
 
 
 class LockStep:

@@ -83,6 +83,7 @@ class TrainingLoop:
             algorithm.num_steps,
             make_generator(seed, "actions"),
             derive_seed(seed, "environment"),
+            brain.privileged,
         )
         self.siblings = Siblings(environment, algorithm.siblings)
         self.tracker = PerformanceTracker(
@@ -157,13 +158,11 @@ class TrainingLoop:
         Raises:
             TrainingDiverged: a loss or a parameter is not finite.
         """
-        rollout = self.collector.rollout
         self._check_finite(stats)
         self._average_actor()
         if plan.progress < NORMALIZATION_SHARE:
-            size = rollout.raw_observations.shape[-1]
-            self.brain.normalizer.update(rollout.raw_observations.reshape(-1, size))
-        self.timesteps += rollout.actions.size
+            self.collector.learn_moments()
+        self.timesteps += self.collector.rollout.actions.size
         return self._describe(plan.performance, plan.weights, stats, plan.explained_variance)
 
     def _maybe_restart_episodes(self) -> None:
@@ -240,7 +239,7 @@ class TrainingLoop:
         factor, shift = self.brain.returns.follow(returns, RETURN_SCALE_DECAY)
         self.brain.learner.rescale_values(factor, shift)
         targets = self.brain.returns.normalize(returns)
-        features = rollout.index_features
+        features, view = rollout.index_features, self.collector.critic_view
         return Batch(
             flatten_steps(rollout.observations),
             None if features is None else flatten_steps(features),
@@ -249,6 +248,7 @@ class TrainingLoop:
             rollout.log_probs.reshape(-1),
             combined.reshape(-1),
             flatten_steps(targets),
+            None if view is None else flatten_steps(view.inputs),
         )
 
     def _check_finite(self, stats: UpdateStats) -> None:

@@ -82,6 +82,8 @@ def _parts(loop: TrainingLoop) -> dict[str, _Part]:
         "tracker": loop.tracker,
         "weigher": loop.weigher,
     }
+    if loop.brain.privileged is not None:
+        parts["privileged"] = loop.brain.privileged
     if isinstance(loop.environment, SavesState):
         parts["environment"] = loop.environment
     return parts

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from itertools import pairwise, starmap
+
 import numpy as np
 
-from grpo.environments.vector import RestartsEpisodes, Transition, VectorEnvironment
+from grpo.environments.vector import Divides, RestartsEpisodes, Transition, VectorEnvironment
 from grpo.models.normalization import ObservationNormalizer
 from grpo.models.parameters import Float32, IndexTerm, Int64
 from grpo.objectives.advantages import Bool, Float64
-from grpo.training.kernels import sample_actions
+from grpo.training.critic_view import CriticView
+from grpo.training.lane import Lane, divide_rows
 from grpo.training.observer import TrainingDiverged
 from grpo.training.scales import ReturnScale
 from grpo.training.update import Learner
@@ -68,6 +73,14 @@ class Rollout:
         np.greater(transition.truncated, transition.terminated, out=self.truncated[t])
         self.groups[t] = transition.groups
 
+    def part(self, columns: slice) -> Rollout:
+        """Return the rollout of some of the environments, as views."""
+        part = copy(self)
+        for name, array in vars(self).items():
+            if array is not None:
+                setattr(part, name, array[columns] if name == "last_values" else array[:, columns])
+        return part
+
     def check_finite(self, iteration: int) -> None:
         """Refuse rewards and observations that are not finite.
 
@@ -86,8 +99,13 @@ class Rollout:
 class Collector:
     """Steps the environments with the current policy and fills a rollout.
 
+    Environments that divide are collected by as many threads as the learner has, apart from each
+    other for all T steps. No bit depends on that.
+
     Attributes:
         rollout: filled by ``collect``; the next call overwrites it.
+        critic_view: what the critic sees of it beside the observations, None for no more.
+        lanes: the environments, by thread.
     """
 
     def __init__(
@@ -99,31 +117,65 @@ class Collector:
         num_steps: int,
         rng: np.random.Generator,
         seed: int,
+        privileged: ObservationNormalizer | None = None,
     ) -> None:
-        """Reset the environments with the seed and allocate the rollout."""
-        has_index = bool((index.feature >= 0).any())
-        self.environment, self.learner, self.normalizer = environment, learner, normalizer
-        self._index = index if has_index else None
-        self._rng = rng
-        self.rollout = Rollout(num_steps, environment, learner.shape.num_heads, has_index=has_index)
-        self._observations, self._masks = environment.reset(seed)
+        """Reset the environments with the seed and allocate the rollout.
+
+        Raises:
+            TypeError: ``privileged`` is given, and the environment shows nothing to normalise.
+        """
+        used = index if bool((index.feature >= 0).any()) else None
+        self.learner, self.normalizer, self._rng = learner, normalizer, rng
+        has_index, num_heads = used is not None, learner.shape.num_heads
+        self.rollout = Rollout(num_steps, environment, num_heads, has_index=has_index)
         self._uniforms: Float64 = np.empty(self.rollout.actions.shape)
+        observations, masks = environment.reset(seed)
+        view = None
+        if privileged is not None:
+            view = CriticView(environment, privileged, self.rollout.observations)
+        self.critic_view: CriticView | None = view
+        ends, parts = [environment.num_envs], [environment]
+        if isinstance(environment, Divides):
+            ends = divide_rows(environment.num_envs, learner.num_threads)
+            parts = list(environment.divide(ends)) if len(ends) > 1 else parts
+        self.lanes = [
+            Lane(
+                part,
+                self.rollout.part(columns),
+                columns,
+                normalizer,
+                used,
+                None if view is None else view.part(part, columns),
+            )
+            for part, columns in zip(parts, starmap(slice, pairwise((0, *ends))), strict=True)
+        ]
+        self._see(observations, masks)
 
     @property
     def rng(self) -> np.random.Generator:
         """What actions are drawn from."""
         return self._rng
 
+    def _see(self, observations: Float32, masks: Bool) -> None:
+        for lane in self.lanes:
+            lane.see(observations, masks)
+
     def restart(self, environment: RestartsEpisodes, seed: int) -> None:
         """Start all episodes anew; what was under way is valued at its last observation."""
-        self._observations, self._masks = environment.restart(seed)
+        self._see(*environment.restart(seed))
 
     def collect(self, scale: ReturnScale) -> Rollout:
         """Fill the rollout with the next T steps and return it."""
         self.begin()
-        for t in range(len(self.rollout.actions)):
-            observations, features = self.observe(t)
-            self.act(t, self.learner.compute_logits(observations, features), scale)
+        first, *others = self.lanes
+        with ThreadPoolExecutor(max(len(others), 1)) as helpers:
+            jobs = [
+                helpers.submit(lane.collect, self.learner, self._uniforms, scale, 1 + thread)
+                for thread, lane in enumerate(others)
+            ]
+            first.collect(self.learner, self._uniforms, scale)
+            for job in jobs:
+                job.result()
         return self.finish(scale)
 
     def begin(self) -> None:
@@ -132,47 +184,32 @@ class Collector:
 
     def observe(self, t: int) -> tuple[Float32, Float32 | None]:
         """Record what step t sees; return it normalised [N, O], and index features [N, A]."""
-        rollout = self.rollout
-        rollout.raw_observations[t] = self._observations
-        rollout.action_masks[t] = self._masks
-        self.normalizer(rollout.raw_observations[t], out=rollout.observations[t])
-        features = None
-        if self._index is not None and rollout.index_features is not None:
-            features = rollout.index_features[t]
-            features[...] = self._index.select(rollout.raw_observations[t])
-        return rollout.observations[t], features
+        for lane in self.lanes:
+            lane.observe(t)
+        features = self.rollout.index_features
+        return self.rollout.observations[t], None if features is None else features[t]
 
     def act(self, t: int, logits: Float32, scale: ReturnScale) -> None:
         """Draw the actions of step t by logits [N, A], overwriting them, and apply them."""
-        rollout = self.rollout
-        sample_actions(
-            logits, self._masks, self._uniforms[t], rollout.actions[t], rollout.log_probs[t]
-        )
-        transition = self.environment.step(rollout.actions[t])
-        rollout.record(t, transition)
-        self._record_final_values(t, transition, scale)
-        self._observations, self._masks = transition.observations, transition.action_masks
+        for lane in self.lanes:
+            own = self._uniforms[t, lane.columns]
+            lane.act(t, logits[lane.columns], own, self.learner, scale)
 
     def finish(self, scale: ReturnScale) -> Rollout:
-        """Value what was observed and return the rollout."""
-        self._record_values(scale)
-        return self.rollout
-
-    def _record_final_values(self, t: int, transition: Transition, scale: ReturnScale) -> None:
-        """Value the observations that steps were truncated at."""
-        cut = self.rollout.truncated[t]
-        if cut.any():
-            final = self.normalizer(transition.final_observations[cut])
-            self.rollout.final_values[t, cut] = scale.restore(self.learner.compute_values(final))
-
-    def _record_values(self, scale: ReturnScale) -> None:
-        """Value every observation of the rollout at once, and the one after it."""
-        rollout = self.rollout
-        flat = rollout.observations.reshape(-1, rollout.observations.shape[-1])
+        """Value what was observed, and what comes after it, and return the rollout."""
+        rollout, view = self.rollout, self.critic_view
+        flat = flatten_steps(rollout.observations if view is None else view.inputs)
         values = scale.restore(self.learner.compute_values(flat))
         rollout.values[...] = values.reshape(rollout.values.shape)
-        last = self.normalizer(np.asarray(self._observations))
-        rollout.last_values[...] = scale.restore(self.learner.compute_values(last))
+        for lane in self.lanes:
+            lane.finish(self.learner, scale)
+        return rollout
+
+    def learn_moments(self) -> None:
+        """Let the normalisers learn from what was observed."""
+        self.normalizer.update(flatten_steps(self.rollout.raw_observations))
+        if self.critic_view is not None:
+            self.critic_view.learn()
 
 
 def flatten_steps(array: np.ndarray) -> np.ndarray:

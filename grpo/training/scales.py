@@ -100,4 +100,9 @@ class SlowScale:
         """Add a value and return the average."""
         self._sum = self._decay * self._sum + (1 - self._decay) * value
         self._weight = self._decay * self._weight + (1 - self._decay)
-        return self._sum / self._weight
+        return self.value
+
+    @property
+    def value(self) -> float:
+        """The average; NaN before the first value."""
+        return self._sum / self._weight if self._weight > 0 else float("nan")

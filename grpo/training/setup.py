@@ -13,6 +13,7 @@ from grpo.config import TrainConfig
 from grpo.models.parameters import Float32, NetworkShape, named_views
 from grpo.models.policy import NORMALIZATION, Manifest, Policy
 from grpo.training.brain import Brain
+from grpo.training.critic_view import count_privileged_features
 from grpo.training.loop import TrainingLoop
 from grpo.training.objective import Objective, make_objective
 from grpo.training.problems import Problem
@@ -49,6 +50,7 @@ def make_loop(
         algorithm.hidden_sizes,
         environment.num_actions,
         environment.num_heads if objective.uses_groups else 1,
+        count_privileged_features(environment, privileged_critic=algorithm.privileged_critic),
     )
     brain = Brain.create(shape, seed, index=problem.index, device=device, num_threads=num_threads)
     starts_from_rule = problem.index is not None

@@ -112,6 +112,7 @@ def train_tabular(
     baseline: GroupBaseline | None = None,
     weight_cap: float = WEIGHT_CAP,
     prepare: Callable[[TrainingLoop], None] | None = None,
+    watch: Callable[[Policy], None] | None = None,
 ) -> TabularResult:
     """Train, and choose what to serve by exact values.
 
@@ -123,6 +124,7 @@ def train_tabular(
         baseline: what performance is measured against.
         weight_cap: largest w; 1 for problems whose optimum at w = 1 is known.
         prepare: changes the loop before it runs.
+        watch: given the last actor after every iteration.
 
     Raises:
         TrainingDiverged: a number stopped being finite.
@@ -142,12 +144,17 @@ def train_tabular(
     loop = TrainingLoop(environment, algorithm, brain, seed=seed, objective=objective)
     if prepare is not None:
         prepare(loop)
-    history = tuple(loop.run_iteration(i / iterations) for i in range(iterations))
     fields = {**task.describe(), "config": algorithm.model_dump(mode="json"), "seed": seed}
+    history = []
+    for iteration in range(iterations):
+        history.append(loop.run_iteration(iteration / iterations))
+        if watch is not None:
+            watch(freeze_actor(loop, brain.learner.actor_parameters, **fields))
     average = freeze_actor(loop, loop.averaged_actor, **fields)
     last = freeze_actor(loop, brain.learner.actor_parameters, **fields)
     candidates = [Candidate("average at 100%", average), Candidate("last", last)]
-    return TabularResult(choose_policy(task, candidates, objective, lambda: None), last, history)
+    served = choose_policy(task, candidates, objective, lambda: None)
+    return TabularResult(served, last, tuple(history))
 
 
 def read_policy(problem: TabularProblem, policy: Policy) -> Float64:

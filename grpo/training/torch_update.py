@@ -12,6 +12,9 @@ from grpo.objectives.surrogate import clipped_surrogate, squared_error
 from grpo.tensors import Tensors, join_tensors, select_tensors, take_number, take_tensor
 from grpo.training.update import Batch, UpdateSettings, UpdateStats
 
+SHARED_COLUMNS = 7
+"""What a minibatch holds; behind them stands what only the critic sees, if it sees more."""
+
 
 class TorchLearner:
     """The learner in torch; see ``Learner``."""
@@ -47,17 +50,27 @@ class TorchLearner:
             return torch.zeros(rows, self.shape.num_actions, device=self.device)
         return self._send(features)
 
+    @property
+    def num_threads(self) -> int:
+        """One: torch has threads of its own."""
+        return 1
+
     @torch.no_grad()
-    def compute_logits(self, observations: Float32, index_features: Float32 | None) -> Float32:
+    def compute_logits(
+        self,
+        observations: Float32,
+        index_features: Float32 | None,
+        thread: int = 0,  # noqa: ARG002 - there is one
+    ) -> Float32:
         """Return logits [B, A] of normalised observations."""
         features = self._index_features(index_features, len(observations))
         logits: Tensor = self.network.actor(self._send(observations), features)
         return logits.cpu().numpy()
 
     @torch.no_grad()
-    def compute_values(self, observations: Float32) -> Float32:
+    def compute_values(self, inputs: Float32) -> Float32:
         """Return values [B, H] in units of the heads' scales."""
-        values: Tensor = self.network.critic(self._send(observations))
+        values: Tensor = self.network.critic(self._send(inputs))
         return values.cpu().numpy()
 
     @torch.no_grad()
@@ -95,11 +108,12 @@ class TorchLearner:
         update_actor: bool = True,
     ) -> UpdateStats:
         """Run PPO's epochs; the actor stops after an epoch beyond the target KL."""
+        private = () if batch.critic_inputs is None else (batch.critic_inputs,)
         data = [
             self._send(batch.observations),
             self._index_features(batch.index_features, len(batch.actions)),
             *map(self._send, (batch.action_masks, batch.actions, batch.log_probs)),
-            *map(self._send, (batch.advantages, batch.returns)),
+            *map(self._send, (batch.advantages, batch.returns, *private)),
         ]
         # Sums stay on the device: a number asked for would make the host wait at every minibatch.
         nothing = torch.zeros(4, device=self.device)
@@ -128,7 +142,7 @@ class TorchLearner:
         settings: UpdateSettings,
     ) -> Tensor:
         """Step the actor; return [4] policy loss, entropy, KL and clip fraction."""
-        observations, features, masks, actions, old_log_probs, advantages, _ = minibatch
+        observations, features, masks, actions, old_log_probs, advantages, *_ = minibatch
         parts = clipped_surrogate(
             self.network.actor(observations, features),
             masks,
@@ -145,7 +159,9 @@ class TorchLearner:
         self, minibatch: list[Tensor], learning_rate: float, settings: UpdateSettings
     ) -> Tensor:
         """Step the critic; return its loss."""
-        error = squared_error(self.network.critic(minibatch[0]), minibatch[-1])
+        observations, *_, returns = minibatch[:SHARED_COLUMNS]
+        inputs = minibatch[SHARED_COLUMNS] if len(minibatch) > SHARED_COLUMNS else observations
+        error = squared_error(self.network.critic(inputs), returns)
         self._step(self._critic_optimizer, settings.vf_coef * error, learning_rate, settings)
         return error.detach()
 

@@ -12,6 +12,9 @@ from grpo.models.parameters import Float32, Int64, NetworkShape
 from grpo.objectives.advantages import Bool
 from grpo.tensors import Tensors
 
+ROWS_AT_ONCE = 128
+"""Observations that pass through the actor at once: threads collect multiples of so many."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -25,6 +28,8 @@ class Batch:
         log_probs: [S] float32, of the policy that acted.
         advantages: [S] float32, combined and scaled.
         returns: [S, H] float32, the critic's targets in units of each head's scale.
+        critic_inputs: [S, O + X] float32, observations and what only the critic sees beside
+            them, normalised; None where it sees the observations.
     """
 
     observations: Float32
@@ -34,6 +39,12 @@ class Batch:
     log_probs: Float32
     advantages: Float32
     returns: Float32
+    critic_inputs: Float32 | None = None
+
+    @property
+    def seen_by_critic(self) -> Float32:
+        """[S, O + X] float32, the critic's inputs."""
+        return self.observations if self.critic_inputs is None else self.critic_inputs
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,11 @@ class Learner(Protocol):
     shape: NetworkShape
 
     @property
+    def num_threads(self) -> int:
+        """How many threads may compute logits at the same time, each by its number."""
+        ...
+
+    @property
     def actor_parameters(self) -> Float32:
         """[P] float32, the actor's vector; a copy or a view, not to be written to."""
         ...
@@ -95,12 +111,17 @@ class Learner(Protocol):
         """[Q] float32, the critic's vector; a copy or a view, not to be written to."""
         ...
 
-    def compute_logits(self, observations: Float32, index_features: Float32 | None) -> Float32:
-        """Return logits [B, A] of normalised observations; valid until the next call."""
+    def compute_logits(
+        self, observations: Float32, index_features: Float32 | None, thread: int = 0
+    ) -> Float32:
+        """Return logits [B, A] of normalised observations; valid until the thread's next call."""
         ...
 
-    def compute_values(self, observations: Float32) -> Float32:
-        """Return values [B, H] in units of the heads' scales; valid until the next call."""
+    def compute_values(self, inputs: Float32) -> Float32:
+        """Return values [B, H], in units of the heads' scales, of the critic's inputs [B, O + X].
+
+        Valid until the next call.
+        """
         ...
 
     def save_state(self) -> Tensors:

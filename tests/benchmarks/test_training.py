@@ -21,6 +21,9 @@ def test_training_benchmark_writes_every_run_and_names_missing_peers(
     shown = capsys.readouterr().out
     assert contest["missing"] == missing_peers(PEERS)
     assert all(peer in shown for peer in contest["missing"])
+    (goal,) = contest["goals"]
+    assert (goal["goal"], goal["against"], goal["required"]) == ("a", "sb3", ">= 2.5")
+    assert (goal["verdict"] == "not measured") is ("sb3" in contest["missing"])
     ours = contest["arms"][0]
     assert ours["label"] == "grpo"
     (run,) = ours["runs"]

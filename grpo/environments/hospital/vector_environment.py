@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from copy import copy
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,8 @@ from grpo.environments.hospital.physics.event_loop import (
     run_rules,
     start_clocks,
 )
-from grpo.environments.hospital.physics.observing import find_forbidden, make_output
+from grpo.environments.hospital.physics.observing import StepOutput, find_forbidden, make_output
+from grpo.environments.hospital.physics.privileged import write_privileged
 from grpo.environments.hospital.physics.rule_table import stack_rules
 from grpo.environments.hospital.physics.state import (
     LIMIT,
@@ -25,6 +29,7 @@ from grpo.environments.hospital.physics.state import (
     State,
     make_state,
 )
+from grpo.environments.hospital.privileged_features import name_privileged
 from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.vector import Bool, Float32, Float64, Int64, Transition
 from grpo.errors import InputError, ShapeError, SimulationError
@@ -46,7 +51,8 @@ class HospitalVectorEnvironment:
     under a rule drawn for it and begins at a random hour. Hospital i depends on
     (seed, i) and on its own actions only, not on N.
 
-    Fulfils ``grpo.environments.vector.VectorEnvironment`` and ``SavesState``.
+    Fulfils ``VectorEnvironment``, ``SavesState``, ``Branches``, ``Divides`` and ``Privileged`` of
+    ``grpo.environments.vector``.
 
     Args:
         compiled: the scenario.
@@ -196,6 +202,32 @@ class HospitalVectorEnvironment:
         for array in self._saved_arrays().values():
             for first in range(families, self.num_envs, families):
                 array[first : first + families] = array[:families]
+
+    def divide(self, ends: Sequence[int]) -> list[HospitalVectorEnvironment]:
+        """Return hospitals up to each end as environments of their own, which share all arrays.
+
+        They may be stepped by threads at the same time, and are of use until the next reset.
+        """
+        return [self._part(slice(a, b)) for a, b in pairwise((0, *ends))]
+
+    def _part(self, rows: slice) -> HospitalVectorEnvironment:
+        """Return some of the hospitals, as views."""
+        part = copy(self)
+        part.num_envs = rows.stop - rows.start
+        part._state = State._make(array[rows] for array in self._state)
+        part._output = StepOutput._make(array[rows] for array in self._output)
+        part._live, part._groups = self._live[rows], self._groups[rows]
+        part._no_actions, part._never = self._no_actions[rows], self._never[rows]
+        return part
+
+    @property
+    def privileged_size(self) -> int:
+        """Number of features that only a critic sees, X."""
+        return len(name_privileged(self.compiled))
+
+    def observe_privileged(self, out: Float32) -> None:
+        """Write what only a critic sees of all hospitals now, [N, X]: see ``name_privileged``."""
+        write_privileged(self._state, self._parameters, out)
 
     def save_state(self) -> Tensors:
         """Return copies of all arrays that the next step depends on."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grpo.models.parameters import (
     NetworkShape,
@@ -18,9 +20,11 @@ from grpo.models.parameters import (
 from grpo.objectives.surrogate import clipped_surrogate
 from grpo.training.dense_network import CHUNK
 from grpo.training.fused_update import FusedLearner
+from grpo.training.gradients import GradientWorker, Samples, SurrogateLoss
 from grpo.training.kernels import mask_logits, sample_actions, surrogate_gradient
 from grpo.training.torch_update import TorchLearner
 from grpo.training.update import Batch, UpdateSettings, make_learner, make_orders
+from grpo.training.update_program import cut_minibatch
 
 SETTINGS = UpdateSettings(clip_coef=0.2, vf_coef=0.5, max_grad_norm=0.5, target_kl=None)
 
@@ -79,11 +83,10 @@ def test_surrogate_gradient_equals_autograd() -> None:
     torch.autograd.backward(parts.loss)
     assert reference.grad is not None
     statistics = np.zeros((1, 4))
-    mask_logits(logits, np.arange(300), batch.action_masks)
+    mask_logits(logits, batch.action_masks)
     surrogate_gradient(
         logits,
         np.exp(logits),
-        np.arange(300),
         batch.actions,
         batch.log_probs,
         batch.advantages,
@@ -106,11 +109,11 @@ def test_actor_gradient_through_all_layers_equals_autograd(
     fused, reference = make_pair(shape)
     samples = CHUNK + 100  # more than one chunk
     batch = make_batch(shape, samples, features=features)
-    for start in (0, CHUNK):
-        rows = np.arange(start, min(start + CHUNK, samples))
-        fused.networks.add_actor_gradient(
-            batch, rows[None], 0.2, 0.01, 1 / samples, np.zeros((1, 4))
-        )
+    worker = GradientWorker(shape, fused.networks.actors, fused.networks.critics)
+    for half, start in enumerate((0, CHUNK)):
+        rows = np.arange(start, min(start + CHUNK, samples))[None]
+        piece = Samples(batch, rows, batch.observations[rows], 1 / samples)
+        worker.add_actor_gradient(piece, SurrogateLoss(0.2, 0.01), np.zeros((1, 4)), half)
     loss = clipped_surrogate(
         reference.network.actor(
             torch.from_numpy(batch.observations),
@@ -127,14 +130,15 @@ def test_actor_gradient_through_all_layers_equals_autograd(
     gradient = reference.network.actor.flat.grad
     assert gradient is not None
     expected = gradient.numpy()
-    assert np.abs(fused.networks.actors.state.gradient[0] - expected).max() < 1e-6 * max(
-        1, np.abs(expected).max()
-    )
+    ours = fused.networks.actors.state.gradient.sum(axis=0)[0]
+    assert np.abs(ours - expected).max() < 1e-6 * max(1, np.abs(expected).max())
 
 
-@pytest.mark.parametrize("target_kl", [None, 1e-4])
-def test_whole_update_agrees_with_the_torch_reference(target_kl: float | None) -> None:
-    shape = make_shape()
+@pytest.mark.parametrize(("target_kl", "num_heads"), [(None, 3), (None, 1), (1e-4, 3)])
+def test_whole_update_agrees_with_the_torch_reference(
+    target_kl: float | None, num_heads: int
+) -> None:
+    shape = make_shape(num_heads=num_heads)
     fused, reference = make_pair(shape)
     batch = make_batch(shape, 600)
     logits = fused.compute_logits(batch.observations, batch.index_features).copy()
@@ -156,18 +160,51 @@ def test_whole_update_agrees_with_the_torch_reference(target_kl: float | None) -
         assert getattr(stats, name) == pytest.approx(getattr(expected, name), rel=1e-3, abs=1e-5)
 
 
-def test_number_of_threads_does_not_change_a_bit() -> None:
-    shape = make_shape()
+@pytest.mark.parametrize("minibatch", [500, CHUNK + 276, 3 * CHUNK])
+@pytest.mark.parametrize("target_kl", [None, 1e-3])
+def test_number_of_threads_does_not_change_a_bit(minibatch: int, target_kl: float | None) -> None:
+    shape, samples = make_shape(), 2 * minibatch
     actor, critic = make_parameters(shape)
-    batch = make_batch(shape, 3000)
-    results = []
+    batch = make_batch(shape, samples)
+    logits = FusedLearner(shape, actor, critic).compute_logits(
+        batch.observations, batch.index_features
+    )
+    chosen = logits[np.arange(samples), batch.actions]
+    batch.log_probs[...] = chosen - np.log(np.exp(logits).sum(axis=1))
+    settings = replace(SETTINGS, target_kl=target_kl)
+    orders = make_orders(np.random.default_rng(1), samples, minibatch, 4)
+    results, kept = [], []
     for num_threads in (1, 2):
         learner = FusedLearner(shape, actor, critic, num_threads=num_threads)
-        orders = make_orders(np.random.default_rng(1), 3000, 1500, 4)
-        learner.update(batch, orders, learning_rate=1e-3, ent_coef=0.01, settings=SETTINGS)
-        results.append((learner.actor_parameters.copy(), learner.critic_parameters.copy()))
-    assert np.array_equal(results[0][0], results[1][0])
-    assert np.array_equal(results[0][1], results[1][1])
+        results.append(
+            learner.update(batch, orders, learning_rate=1e-2, ent_coef=0.01, settings=settings)
+        )
+        kept.append((learner.actor_parameters.copy(), learner.critic_parameters.copy()))
+    assert results[0] == results[1]
+    assert (results[0].epochs < 4) is (target_kl is not None)
+    assert np.array_equal(kept[0][0], kept[1][0])
+    assert np.array_equal(kept[0][1], kept[1][1])
+
+
+def test_a_failure_in_either_thread_ends_the_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = make_shape()
+    batch = make_batch(shape, 2 * CHUNK)
+    for failing in (0, 1):
+        learner = FusedLearner(shape, *make_parameters(shape), num_threads=2)
+        orders = make_orders(np.random.default_rng(1), 2 * CHUNK, 2 * CHUNK, 2)
+        monkeypatch.setattr(learner.networks.workers[failing], "add_critic_gradient", None)
+        with pytest.raises(TypeError, match="not callable"):
+            learner.update(batch, orders, learning_rate=1e-2, ent_coef=0.01, settings=SETTINGS)
+
+
+@given(st.integers(min_value=1, max_value=6 * CHUNK))
+def test_halves_of_a_minibatch_hold_every_row_once_in_pieces_of_a_chunk(size: int) -> None:
+    rows = np.arange(size)
+    halves = [[rows[columns][piece] for piece in pieces] for columns, pieces in cut_minibatch(size)]
+    assert np.array_equal(np.concatenate([piece for half in halves for piece in half]), rows)
+    assert max(len(piece) for half in halves for piece in half) <= CHUNK
+    first, second = (sum(map(len, half)) for half in halves)
+    assert first - second <= 1 if size > CHUNK else second == 0
 
 
 def test_critic_alone_leaves_the_actor_as_it_is() -> None:
@@ -260,3 +297,17 @@ def test_index_slope_is_part_of_the_actor() -> None:
     without = fused.compute_logits(batch.observations, None).copy()
     with_features = fused.compute_logits(batch.observations, batch.index_features)
     assert with_features == pytest.approx(without + 2.0 * batch.index_features, abs=1e-5)
+
+
+def test_both_learners_make_the_same_update_of_a_critic_that_sees_more() -> None:
+    shape = NetworkShape(7, (16, 24), 5, 3, privileged_size=4)
+    batch = make_batch(shape, 600)
+    more = np.random.default_rng(1).standard_normal((600, 4)).astype(np.float32)
+    batch = replace(batch, critic_inputs=np.concatenate([batch.observations, more], axis=1))
+    fused, reference = make_pair(shape)
+    orders = make_orders(np.random.default_rng(2), 600, 200, 2)
+    for learner in (fused, reference):
+        learner.update(batch, orders, learning_rate=1e-3, ent_coef=0.01, settings=SETTINGS)
+    assert np.abs(fused.critic_parameters - reference.critic_parameters).max() < 1e-5
+    values = fused.compute_values(batch.seen_by_critic)
+    assert np.abs(values - reference.compute_values(batch.seen_by_critic)).max() < 1e-4

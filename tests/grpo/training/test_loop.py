@@ -12,6 +12,7 @@ from grpo.config import Algorithm
 from grpo.models.parameters import NetworkShape
 from grpo.objectives.surrogate import masked_log_softmax
 from grpo.training.brain import Brain
+from grpo.training.gradients import GradientWorker, Samples, SurrogateLoss
 from grpo.training.loop import TrainingLoop
 from grpo.training.objective import make_objective
 from grpo.training.observer import TrainingDiverged
@@ -123,9 +124,9 @@ def test_gradient_at_weight_zero_equals_a_plain_ppo_loss() -> None:
     learner = loop.brain.learner
     learner.networks.actors.state.gradient[...] = 0.0
     rows = np.arange(len(batch.actions))
-    learner.networks.add_actor_gradient(
-        batch, rows[None], 0.2, 0.01, 1 / len(rows), np.zeros((1, 4))
-    )
+    worker = GradientWorker(learner.shape, learner.networks.actors, learner.networks.critics)
+    samples = Samples(batch, rows[None], batch.observations[None], 1 / len(rows))
+    worker.add_actor_gradient(samples, SurrogateLoss(0.2, 0.01), np.zeros((1, 4)))
 
     values = rollout.values[..., 0]
     plain = (rollout.rewards[..., 0] - values).astype(np.float64)  # every step ends its episode
@@ -145,7 +146,7 @@ def test_gradient_at_weight_zero_equals_a_plain_ppo_loss() -> None:
     entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
     torch.autograd.backward(-(surrogate + 0.01 * entropy))
     assert reference.actor.flat.grad is not None
-    difference = learner.networks.actors.state.gradient[0] - reference.actor.flat.grad.numpy()
+    difference = learner.networks.actors.state.gradient[0, 0] - reference.actor.flat.grad.numpy()
     assert np.abs(difference).max() < 1e-6
 
 
