@@ -10,7 +10,7 @@ import numpy as np
 
 from grpo.environments.tabular import TabularProblem
 from grpo.environments.vector import Float64
-from grpo.models.policy import with_serving
+from grpo.models.policy import Policy, with_serving
 from grpo.objectives.advantages import generalized_advantages
 from grpo.objectives.baselines import GroupBaseline
 from grpo.oracles.problems import (
@@ -29,6 +29,8 @@ from grpo.training.tabular import TabularResult, make_tabular_algorithm, read_po
 
 ITERATIONS = 120
 SEEDS = (1, 2, 3)
+MORE_SEEDS = (1, 2, 3, 4, 5)
+CUMULATIVE = "group_dro on T1, last iterates (median)"
 WITHIN_2 = 98.0
 WITHIN_5 = 95.0
 
@@ -73,7 +75,7 @@ def tabular_cases() -> tuple[Case, ...]:
         _case("T4 hidden, w = 1", make_t4(), 1.0),
         _case("T4 visible, w = .8", make_t4(visible=True), 0.8),
         *(_case(f"random {seed}, w = .7", make_random(seed), 0.7) for seed in range(1, 6)),
-        Case("group_dro on T1, last iterate", score_cumulative, seeds=SEEDS, control=True),
+        Case(CUMULATIVE, score_cumulative, seeds=MORE_SEEDS, control=True),
         Case("T1 served greedily", score_greedy, seeds=SEEDS, control=True),
         Case("T1, weights by surrogate loss", score_surrogate, seeds=SEEDS, control=True),
     )
@@ -118,11 +120,31 @@ def _baseline_case(
     return Case(name, score)
 
 
+def score_iterates(seed: int, **changes: Any) -> Float64:
+    """Return how far each actor of the second half of a training on T1 comes, drawn as trained."""
+    problem, percents = make_t1(), []
+
+    def watch(policy: Policy) -> None:
+        percents.append(score_policy(problem, read_policy(problem, policy), 1.0).percent)
+
+    train_tabular(
+        problem,
+        make_tabular_algorithm(group_robustness_weight=1.0, **changes),
+        iterations=ITERATIONS,
+        seed=seed,
+        weight_cap=1.0,
+        watch=watch,
+    )
+    return np.array(percents[ITERATIONS // 2 :])
+
+
 def score_cumulative(seed: int) -> float:
-    """Return how far the last iterate of cumulative weights comes on T1: they cycle."""
-    problem = make_t1()
-    last = train_case(problem, 1.0, seed, method="group_dro", dual_step=1.0).last
-    return score_policy(problem, read_policy(problem, last), 1.0).percent
+    """Return what the last iterate of cumulative weights is worth on T1, stopped anywhere.
+
+    The median over the second half of the training: the iterates cycle, so that any single one,
+    the very last too, may happen to pass by the optimum.
+    """
+    return float(np.median(score_iterates(seed, method="group_dro", dual_step=1.0)))
 
 
 def score_greedy(seed: int) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,6 +149,10 @@ class Stack:
             finally:
                 process.kill()
 
+    def listens(self) -> bool:
+        with socket.socket() as trial:
+            return trial.connect_ex(("127.0.0.1", self.port)) == 0
+
     def is_healthy(self) -> bool:
         words = [
             word.replace(":8000", f":{self.port}")
@@ -164,6 +170,9 @@ def test_the_commands_of_the_file_serve_a_training_with_two_workers(
     migrate = stack.command(services["migrate"]["command"])
     subprocess.run(migrate, env=stack.environment("migrate"), check=True, timeout=60)
     with stack.running("api") as api, stack.running("worker"), stack.running("worker"):
+        while not stack.listens():  # each look at its health starts a process
+            assert api.poll() is None
+            time.sleep(0.05)
         while not stack.is_healthy():
             assert api.poll() is None
         url = f"http://127.0.0.1:{stack.port}"

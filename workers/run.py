@@ -6,12 +6,11 @@ The first lines tie it to its supervisor; everything heavy is imported after the
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import signal
 import sys
 
-from service.process import die_with_parent
+from service.process import die_with_parent, importing
 
 NICENESS = 5  # answers to clients come before training, where both share the cores
 
@@ -25,11 +24,9 @@ def main() -> int:
     arguments = parser.parse_args()
     die_with_parent(arguments.parent, signal.SIGKILL)
     os.nice(NICENESS)
-    gc.disable()  # imports make what stays: looking for garbage among it is a sixth of a start
-    from workers.execution import execute  # noqa: PLC0415 - after the parent-death signal is set
+    with importing():
+        from workers.execution import execute  # noqa: PLC0415 - after the parent-death signal is set
 
-    gc.freeze()
-    gc.enable()
     return int(execute(arguments.job, arguments.fence))
 
 

@@ -63,7 +63,7 @@ def theil(values: ArrayLike) -> float:
 
 
 def gini_of_rows(shares: Float64) -> Float64:
-    """Return the Gini coefficient over the last axis of [..., n], all at least 0."""
+    """Return ``gini`` over the last axis of [..., n], n >= 1, all at least 0; 0 is all equal."""
     n = shares.shape[-1]
     total = shares.sum(axis=-1)
     ranks = 2.0 * np.arange(1, n + 1) - n - 1
@@ -71,7 +71,7 @@ def gini_of_rows(shares: Float64) -> Float64:
 
 
 def jain_of_rows(shares: Float64) -> Float64:
-    """Return Jain's index over the last axis of [..., n], all at least 0."""
+    """Return ``jain`` over the last axis of [..., n], n >= 1, all at least 0; 1 is all equal."""
     largest = shares.max(axis=-1, keepdims=True)
     # Squares of very large or small values would leave the range; where all are 0, all are equal.
     scaled = np.where(largest > 0, shares / np.where(largest > 0, largest, 1.0), 1.0)
@@ -81,7 +81,7 @@ def jain_of_rows(shares: Float64) -> Float64:
 
 
 def theil_of_rows(shares: Float64) -> Float64:
-    """Return Theil's index T over the last axis of [..., n], all at least 0."""
+    """Return ``theil`` over the last axis of [..., n], n >= 1, all at least 0; 0 is all equal."""
     mean = shares.mean(axis=-1, keepdims=True)
     ratios = np.where(mean > 0, shares / np.where(mean > 0, mean, 1.0), 1.0)
     from scipy import special  # noqa: PLC0415 - costs every start a tenth of a second

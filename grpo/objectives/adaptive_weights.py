@@ -24,9 +24,9 @@ class GroupDRO:
 
     Optimises ``(1 − w) J_0 + w min U`` as a game against the weights. **Only the average over
     iterations converges**: the last iterate cycles around the optimum where that is a random
-    policy (on the bandit T1 it comes to .02-.05 where .333 is exact), since the weights remember
-    when a group was badly off long after it is not. Offered because people look for it; prefer
-    ``softmin``.
+    policy (on the bandit T1, where .333 is exact, it swings between .01 and .32), since the weights
+    remember when a group was badly off long after it is not. Offered because people look for it;
+    prefer ``softmin``.
 
     Attributes:
         weight: w in [0, 1].

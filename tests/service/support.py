@@ -23,7 +23,7 @@ from service.embedded import bind
 from service.jobs.leases import claim
 from service.jobs.outcomes import succeed
 from service.jobs.repository import insert_job
-from service.server import make_server
+from service.serving import make_server
 from service.settings import Settings
 
 HOSPITAL_JOB: dict[str, Any] = {

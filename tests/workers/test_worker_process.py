@@ -52,7 +52,7 @@ def wait_for(database: Database, job: Job, is_reached: Callable[[Job], bool]) ->
     while not is_reached(now := get_job(database, job.id)):
         assert not now.state.is_terminal, f"{now.state}: {now.status_reason}: {now.detail}"
         assert time.monotonic() < deadline, f"still {now.state}, {now.progress}"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return now
 
 

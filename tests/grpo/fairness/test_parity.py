@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fairlearn import metrics as fairlearn  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +27,9 @@ ROWS = st.lists(
 def test_fairlearn_finds_the_same_parity_and_opportunity(
     rows: list[tuple[bool, bool, int]],
 ) -> None:
+    # Only here: it loads pandas and scikit-learn, which every process that collects would pay for.
+    from fairlearn import metrics as fairlearn  # type: ignore[import-untyped]  # noqa: PLC0415
+
     selected, deserving, group = (np.array(column) for column in zip(*rows, strict=True))
     known = {"y_true": deserving, "y_pred": selected, "sensitive_features": group}
     assert demographic_parity_difference(selected, group, num_groups=2) == pytest.approx(
