@@ -121,8 +121,3 @@ def demo(
             episodes=episodes or DEFAULT_EPISODES,
         )
     raise typer.Exit(status)
-
-
-def main() -> None:
-    """Run the command line."""
-    app()

@@ -7,7 +7,7 @@ Waits of the treated alone would call a rule short-waited for driving patients a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,6 @@ from grpo.fairness.intervals import (
     EpisodeBootstrap,
     Estimate,
 )
-
-if TYPE_CHECKING:
-    from scipy.stats._survival import EmpiricalDistributionFunction
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -48,15 +45,32 @@ class Waits(NamedTuple):
     episode: Int64
 
 
-def survival_of(waits: Waits) -> EmpiricalDistributionFunction:
+class Survival(NamedTuple):
+    """A Kaplan-Meier curve, which falls in steps.
+
+    Attributes:
+        times: [T] minutes at which somebody's wait ended or was censored, increasing.
+        at_risk: [T] how many waited at least so long.
+        ends: [T] how many waits ended then.
+        probabilities: [T] share still waiting after each time.
+    """
+
+    times: Float64
+    at_risk: Float64
+    ends: Float64
+    probabilities: Float64
+
+
+def survival_of(waits: Waits) -> Survival:
     """Estimate the share still waiting after t minutes (Kaplan-Meier), at least one patient.
 
     Source: Kaplan & Meier, Journal of the American Statistical Association 53, 1958, eq. 2b.
     """
-    from scipy import stats  # noqa: PLC0415 - half a second that every training would pay
-
-    data = stats.CensoredData.right_censored(waits.minutes, ~waits.ended)
-    return stats.ecdf(data).sf
+    times, place = np.unique(waits.minutes, return_inverse=True)
+    exits = np.bincount(place)
+    ends = np.bincount(place, weights=waits.ended)
+    at_risk = exits[::-1].cumsum()[::-1].astype(np.float64)
+    return Survival(times, at_risk, ends, np.cumprod(1.0 - ends / at_risk))
 
 
 def restricted_mean(waits: Waits, episodes: int, limit_minutes: float) -> Estimate:
@@ -87,17 +101,14 @@ def restricted_mean(waits: Waits, episodes: int, limit_minutes: float) -> Estima
     if waits.minutes.size == 0:
         return Estimate(np.array(np.nan), np.full(episodes, np.nan))
     curve = survival_of(waits)
-    times = np.minimum(curve.quantiles, limit_minutes)
+    times = np.minimum(curve.times, limit_minutes)
     pieces = curve.probabilities * np.diff(np.append(times, limit_minutes))
     after = np.cumsum(pieces[::-1])[::-1]
     value = times[0] + after[0]
-    place = np.searchsorted(curve.quantiles, waits.minutes)
-    exits = np.bincount(place, minlength=times.size)
-    ends = np.bincount(place, weights=waits.ended, minlength=times.size)
-    at_risk = exits[::-1].cumsum()[::-1].astype(np.float64)
     # Where all who were left end at once the curve is at 0, and so is the area after it.
-    staying = np.where(at_risk > ends, at_risk - ends, 1.0)
-    hazard = np.cumsum(after * ends / (at_risk * staying))
+    staying = np.where(curve.at_risk > curve.ends, curve.at_risk - curve.ends, 1.0)
+    hazard = np.cumsum(after * curve.ends / (curve.at_risk * staying))
+    place = np.searchsorted(curve.times, waits.minutes)
     contribution = hazard[place] - waits.ended * (after / staying)[place]
     by_episode = np.bincount(waits.episode, weights=contribution, minlength=episodes)
     return Estimate(np.asarray(value), value + episodes * by_episode)
@@ -114,7 +125,7 @@ def wait_quantile(waits: Waits, level: float) -> float:
         return float("nan")
     curve = survival_of(waits)
     reached = np.flatnonzero(curve.probabilities <= 1 - level + SLACK)
-    return float(curve.quantiles[reached[0]]) if reached.size else float("nan")
+    return float(curve.times[reached[0]]) if reached.size else float("nan")
 
 
 def resampled_wait_quantile(waits: Waits, level: float, bootstrap: EpisodeBootstrap) -> Float64:

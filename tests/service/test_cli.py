@@ -37,7 +37,7 @@ def _quiet() -> None:
     configure_logging("error")
 
 
-GRPO = [sys.executable, "-c", "from service.cli import main; main()"]
+GRPO = [sys.executable, "-m", "service"]
 
 
 def grpo(*arguments: object) -> Result:

@@ -29,7 +29,6 @@ from tests.service.support import HOSPITAL_JOB, running_api, store_policy
 
 ITERATION = Iteration.model_validate(examples.ITERATION)
 RUNNING = Job.model_validate(examples.JOB)
-START = "from service.cli import main; main()"
 DECISION = examples.DECISION | {
     "assignments": [examples.DECISION["assignments"][0] | {"patient": "p04"}],
     "ranking": [examples.DECISION["ranking"][0] | {"patient": "p04"}],
@@ -265,7 +264,7 @@ def test_the_demonstration_runs_with_real_processes(tmp_path: Path) -> None:
 def test_ctrl_c_on_the_command_line_ends_cleanly_and_leaves_no_process(tmp_path: Path) -> None:
     home = tmp_path / "demo"
     demo = subprocess.Popen(
-        [sys.executable, "-uc", START, "demo", "--home", str(home)],
+        [sys.executable, "-um", "service", "demo", "--home", str(home)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.stats._survival import EmpiricalDistributionFunction
 
 from grpo.errors import InputError, ShapeError
 from grpo.fairness.intervals import EpisodeBootstrap
@@ -42,6 +43,11 @@ def copies_of(waits: Waits, counts: np.ndarray[tuple[int], np.dtype[np.float64]]
         np.repeat(waits.minutes, times), np.repeat(waits.ended, times),
         np.repeat(waits.episode, times),
     )  # fmt: skip
+
+
+def scipys_curve(waits: Waits) -> EmpiricalDistributionFunction:
+    data = stats.CensoredData.right_censored(waits.minutes, ~waits.ended)
+    return stats.ecdf(data).sf
 
 
 def test_a_censored_wait_shares_its_weight_among_those_who_waited_longer() -> None:
@@ -120,7 +126,7 @@ def test_contributions_of_single_patients_have_greenwoods_variance() -> None:
     single = waits._replace(episode=np.arange(400))
     found = restricted_mean(single, 400, 120.0)
     linear = np.square(found.per_episode - found.value).sum() / 400**2
-    curve = survival_of(waits)
+    curve = scipys_curve(waits)
     times = curve.quantiles
     area = np.append(curve.probabilities[:-1] * np.diff(np.minimum(times, 120.0)), 0.0)
     after = np.cumsum(area[::-1])[::-1]
@@ -165,10 +171,14 @@ def test_a_resample_without_anybody_has_no_quantile() -> None:
     assert (np.isnan(some) == (bootstrap.counts[:2_000, 0] == 0)).all()
 
 
-def test_the_curve_is_scipys() -> None:
-    waits = make_waits([5, 10, 45], [True, False, True])
-    data: stats.CensoredData = stats.CensoredData(uncensored=[5.0, 45.0], right=[10.0])
-    assert (survival_of(waits).probabilities == stats.ecdf(data).sf.probabilities).all()
+@pytest.mark.parametrize("minutes_apart", [1e-9, 5.0])
+def test_the_curve_is_scipys_with_and_without_ties(minutes_apart: float) -> None:
+    drawn = draw_waits(5, 300, 1, censor=60.0)
+    waits = drawn._replace(minutes=np.round(drawn.minutes / minutes_apart) * minutes_apart)
+    found, known = survival_of(waits), scipys_curve(waits)
+    assert (found.times == known.quantiles).all()
+    assert found.probabilities == pytest.approx(known.probabilities, abs=1e-12)
+    assert len(found.times) < 100 if minutes_apart == 5.0 else len(found.times) == 300
 
 
 def test_bad_input_is_refused() -> None:
