@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Some hundred Python processes start: without bytecode each would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE
-# One more than the cores that are meant: some tests wait for leases and servers.
-TEST_PROCESSES ?= 3
+# Twice the cores that are meant: some tests wait for leases and servers.
+TEST_PROCESSES ?= 4
 
 .PHONY: demo serve test checks lint types imports kernels servers unit clean
 

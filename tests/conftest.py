@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from hypothesis import settings as hypothesis_settings
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
 
@@ -20,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("NUMBA_CACHE_DIR", str(kernel_cache_folder(ROOT / ".grpo")))
 for name in [name for name in os.environ if name.upper().startswith("GRPO_")]:
     del os.environ[name]  # a developer's own settings must not decide what tests see
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a shell's background job: programs that tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from service.database import Database, migrate  # noqa: E402 - after the environment is clean
 from service.settings import Settings  # noqa: E402
@@ -70,6 +76,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest; the order is otherwise that of the folders."""
     ranks = {ROOT / "tests" / name: rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+class RabbitMQTogether(LoadFileScheduling):  # type: ignore[misc]  # xdist publishes no types
+    """Gives a test process whole files; the tests on RabbitMQ, of every file, go to one of them.
+
+    So one node serves them all: of the private servers it takes by far the longest to start.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "rabbitmq" if nodeid.endswith("[rabbitmq]") else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nothing is distributed
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RabbitMQTogether | None:
+    """Distribute as above where files are asked for (``--dist loadfile``)."""
+    return RabbitMQTogether(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -138,7 +138,7 @@ class Server(ABC):
             if self._leash.poll() is not None or time.monotonic() > deadline:
                 log = (self.folder / "server.log").read_text("utf-8", "replace")
                 raise RuntimeError(f"{type(self).__name__} did not start:\n{log[-4000:]}")
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """Stop it and keep its folder; ``start`` brings it back."""
@@ -335,7 +335,7 @@ class RabbitMQ(Server):
         """Whether a client can log in."""
         try:
             with Connection(self.url, connect_timeout=2) as connection:
-                connection.connect()
+                connection.ensure_connection(max_retries=0)  # connect() tries again after 2 s
         except (OSError, KombuError):
             return False
         return True

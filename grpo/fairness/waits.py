@@ -68,9 +68,10 @@ def survival_of(waits: Waits) -> Survival:
     """
     times, place = np.unique(waits.minutes, return_inverse=True)
     exits = np.bincount(place)
-    ends = np.bincount(place, weights=waits.ended)
+    ends = np.bincount(place, weights=waits.ended).astype(np.float64)
     at_risk = exits[::-1].cumsum()[::-1].astype(np.float64)
-    return Survival(times, at_risk, ends, np.cumprod(1.0 - ends / at_risk))
+    still = np.cumprod(1.0 - ends / at_risk, dtype=np.float64)
+    return Survival(times, at_risk, ends, still)
 
 
 def restricted_mean(waits: Waits, episodes: int, limit_minutes: float) -> Estimate:

@@ -9,38 +9,20 @@ import uuid
 from collections.abc import Callable, Iterator
 from itertools import count
 from multiprocessing.queues import Queue as ProcessQueue
-from multiprocessing.synchronize import Event
 from pathlib import Path
-from queue import Empty
 from typing import Any
 
 import pytest
 
-from service.broker import QUEUE_NAME, TASK_NAME, CeleryJobQueue, create_broker_app
+from service.broker import CeleryJobQueue, create_broker_app
 from service.jobs.queue import JobQueue, QueueUnavailableError
 from service.settings import Settings
 from tests.servers import RabbitMQ, Redis
+from tests.service.bells import hear_bells, hear_many, ring_many
 from tests.service.job_records import RecordingQueue, make_settings
 
 NUMBERS = count(1)
 Listener = tuple[JobQueue, Callable[[], list[str]]]
-
-
-def hear_bells(settings: Settings, is_over: Callable[[], bool]) -> Iterator[str]:
-    """Yield the job ids of the broker's bells; ends when ``is_over`` and none is waiting."""
-    app = create_broker_app(settings, publishing=False)
-    with app.connection_for_read() as connection, connection.SimpleQueue(QUEUE_NAME) as queue:
-        while True:
-            try:
-                message = queue.get(block=True, timeout=0.3)
-            except Empty:
-                if is_over():
-                    return
-                continue
-            message.ack()
-            assert message.headers["task"] == TASK_NAME
-            assert message.content_type == "application/json"
-            yield message.payload[0][0]
 
 
 def take_all(settings: Settings) -> list[str]:
@@ -126,18 +108,6 @@ def test_ringing_is_quick(request: pytest.FixtureRequest, tmp_path: Path, kind: 
     assert sorted(spent)[10] < 0.025  # half of what a whole POST may take
 
 
-def _ring_many(settings: Settings, first: int, count: int) -> None:
-    queue = CeleryJobQueue(settings)
-    for i in range(first, first + count):
-        queue.ring(f"job-{i}")
-    queue.close()
-
-
-def _hear_many(settings: Settings, heard: ProcessQueue[str], over: Event) -> None:
-    for job_id in hear_bells(settings, over.is_set):
-        heard.put(job_id)
-
-
 @pytest.mark.parametrize("kind", ["files", "redis", "rabbitmq"])
 def test_a_burst_from_several_processes_reaches_its_readers_whole_and_once(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str
@@ -146,11 +116,11 @@ def test_a_burst_from_several_processes_reaches_its_readers_whole_and_once(
     context = multiprocessing.get_context("spawn")
     theirs: ProcessQueue[str] = context.Queue()
     over = context.Event()
-    reader = context.Process(target=_hear_many, args=(settings, theirs, over))
-    writers = [context.Process(target=_ring_many, args=(settings, 75 * i, 75)) for i in (0, 1)]
+    reader = context.Process(target=hear_many, args=(settings, theirs, over))
+    writers = [context.Process(target=ring_many, args=(settings, 75 * i, 75)) for i in (0, 1)]
     for process in (reader, *writers):
         process.start()
-    _ring_many(settings, 150, 50)
+    ring_many(settings, 150, 50)
     ours: list[str] = []
     for job_id in hear_bells(settings, lambda: len(ours) + theirs.qsize() >= 200):
         ours.append(job_id)
