@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Some hundred Python processes start: without bytecode each would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE
-# Twice the cores that are meant: some tests wait for leases and servers.
-TEST_PROCESSES ?= 4
+# One more than the cores that are meant: some tests wait for leases and servers.
+TEST_PROCESSES ?= 3
 
 .PHONY: demo serve test checks lint types imports kernels servers unit clean
 
@@ -18,7 +18,7 @@ serve: $(VENV)/.installed
 
 # What has to be there first is made side by side; then the checks run beside the tests, which wait for a tenth of
 # their time.
-test: $(VENV)/.installed
+test:
 	$(MAKE) --no-print-directory -j 3 kernels $(VENV)/.installed-dev servers
 	$(MAKE) --no-print-directory -j 2 checks unit
 

@@ -27,7 +27,7 @@ from grpo.training.performance import certain_performance
 from grpo.training.robust_rule import COST_RULES, average_within_classes, weigh_rule
 from grpo.training.starting_rule import find_earlier_options, make_index_term, rule_tensors
 
-VALIDATION_PATIENTS = (10_000, 100_000)
+VALIDATION_PATIENTS = (2_000, 100_000)
 """Least and most patients that one candidate is judged on."""
 DECISIONS_PER_PATIENT = 50
 """Decisions of the budget for each of those patients: judging stays a small part of a training."""
