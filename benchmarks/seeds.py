@@ -37,7 +37,7 @@ from grpo.training.job import count_threads  # noqa: E402
 from grpo.training.lockstep import LockStep  # noqa: E402
 from grpo.training.loop import TrainingLoop  # noqa: E402
 from grpo.training.problems import make_problem  # noqa: E402
-from grpo.training.seeds import share_out  # noqa: E402
+from grpo.training.seeds import choose_threads, share_out  # noqa: E402
 from grpo.training.setup import make_loop  # noqa: E402
 
 TASKS = {
@@ -70,7 +70,8 @@ def run_alone(loop: TrainingLoop) -> Turn:
 
 def run_batch(loops: Sequence[TrainingLoop], pool: ThreadPoolExecutor, threads: int) -> Turn:
     """Return what runs iterations of a batch, shared out to threads."""
-    batches = [LockStep(share) for share in share_out(loops, threads)]
+    shares = share_out(loops, choose_threads(loops, threads))
+    batches = [LockStep(share) for share in shares]
 
     def run(iterations: int) -> None:
         def run_share(batch: LockStep) -> None:

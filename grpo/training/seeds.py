@@ -11,6 +11,7 @@ import numpy as np
 from grpo.config import TrainConfig
 from grpo.environments.registry import check_config
 from grpo.errors import InputError
+from grpo.training.dense_network import CHUNK
 from grpo.training.job import Run, TrainingResult, count_threads
 from grpo.training.lockstep import LockStep
 from grpo.training.loop import TrainingLoop
@@ -19,6 +20,7 @@ from grpo.training.observer import SilentObserver
 from grpo.training.problems import make_problem
 from grpo.training.setup import count_iterations, make_loop
 from grpo.training.specialists import measure_baseline
+from grpo.training.update_program import is_worth_sharing
 
 Member = TypeVar("Member")
 
@@ -36,7 +38,7 @@ def train_seeds(
     """Train a configuration from several seeds in lock step; return what ``train_policy`` would.
 
     Policies and metrics are those of one training after the other, to the bit, but for wall-clock
-    times. Threads take equal shares of the seeds, so a batch costs little more than its arithmetic.
+    times. Threads take equal shares of the seeds; small networks are left to one.
 
     Args:
         config: the job; its own seed is not used.
@@ -49,12 +51,19 @@ def train_seeds(
         TrainingDiverged: a number of some seed stopped being finite.
     """
     _check_seeds(config, seeds)
-    threads = min(num_threads or count_threads(), len(seeds))
     members = [_prepare(config.model_copy(update={"seed": seed})) for seed in seeds]
+    threads = choose_threads([member.loop for member in members], num_threads or count_threads())
     with ThreadPoolExecutor(threads) as pool:
         iterations = count_iterations(config)
         list(pool.map(lambda share: _train(share, iterations), share_out(members, threads)))
         return list(pool.map(lambda member: member.run.judge(member.run.choose()), members))
+
+
+def choose_threads(loops: Sequence[TrainingLoop], threads: int) -> int:
+    """Return by how many threads seeds learn fastest: at most so many, one for small networks."""
+    rows = min(CHUNK, len(loops) * loops[0].algorithm.minibatch_size)
+    pays = is_worth_sharing(rows, loops[0].brain.learner.shape)
+    return min(threads, len(loops)) if pays else 1
 
 
 def share_out(members: Sequence[Member], threads: int) -> list[list[Member]]:

@@ -2,7 +2,8 @@
 
 A minibatch beyond one chunk of rows is cut into halves, always, and their gradients are added up
 apart: two threads take a half each, one thread takes both. Smaller ones are left whole, and two
-threads take a network each. So no bit depends on the number of threads.
+threads take a network each, or one thread both where networks are small. So no bit depends on the
+number of threads.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grpo.models.parameters import Float32, Int64
+from grpo.models.parameters import Float32, Int64, NetworkShape, count_parameters
 from grpo.training.dense_network import CHUNK, HALVES, split_stack
 from grpo.training.gradients import GradientWorker, Samples, SurrogateLoss
 from grpo.training.meeting import BrokenMeetingError, Meeting, NoMeeting
@@ -23,6 +24,12 @@ Orders = list[list[Int64]]
 """By epoch and minibatch: [S, B] rows of each of S seeds."""
 
 ACTOR, CRITIC = 0, 1
+
+WORTH_SHARING = 2_000_000
+"""Rows times parameters of an actor from which a second thread pays (``benchmarks.seeds``).
+
+Below, calls are so short that threads spend more time passing on the interpreter's lock.
+"""
 
 _Seen = dict[tuple[int, int, int, int], Float32]
 """What a minibatch's rows show, by source, half and seeds: gathered once for both networks."""
@@ -73,9 +80,10 @@ class UpdateProgram:
 
     def run(self, workers: Sequence[GradientWorker]) -> list[UpdateStats]:
         """Learn by a thread for each of 1 or 2 workers; return what came of it, by seed."""
-        if len(workers) == 1:
+        size = max(rows.shape[1] for order in self._orders for rows in order)
+        if len(workers) == 1 or not is_worth_sharing(size, workers[0].shape):
             epochs = self._learn(_Thread(workers[0], 0, (0, 1), (ACTOR, CRITIC)))
-        elif max(rows.shape[1] for order in self._orders for rows in order) > CHUNK:
+        elif size > CHUNK:
             self._meetings = (Meeting(), Meeting())
             epochs = self._learn_both(
                 _Thread(workers[0], 0, (0,), (ACTOR, CRITIC)),
@@ -170,6 +178,11 @@ class UpdateProgram:
             value_loss = float(critics[member])
             stats.append(UpdateStats(-surrogate, value_loss, entropy, kl, clipped, made))
         return stats
+
+
+def is_worth_sharing(num_rows: int, shape: NetworkShape) -> bool:
+    """Say whether a second thread is faster where calls take so many rows."""
+    return num_rows * count_parameters(shape.actor_entries) >= WORTH_SHARING
 
 
 def cut_minibatch(size: int) -> list[tuple[slice, list[slice]]]:

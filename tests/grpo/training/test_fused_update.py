@@ -160,6 +160,7 @@ def test_whole_update_agrees_with_the_torch_reference(
         assert getattr(stats, name) == pytest.approx(getattr(expected, name), rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.usefixtures("threads_share_small_networks")
 @pytest.mark.parametrize("minibatch", [500, CHUNK + 276, 3 * CHUNK])
 @pytest.mark.parametrize("target_kl", [None, 1e-3])
 def test_number_of_threads_does_not_change_a_bit(minibatch: int, target_kl: float | None) -> None:
@@ -186,6 +187,7 @@ def test_number_of_threads_does_not_change_a_bit(minibatch: int, target_kl: floa
     assert np.array_equal(kept[0][1], kept[1][1])
 
 
+@pytest.mark.usefixtures("threads_share_small_networks")
 def test_a_failure_in_either_thread_ends_the_update(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = make_shape()
     batch = make_batch(shape, 2 * CHUNK)

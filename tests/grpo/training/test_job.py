@@ -99,6 +99,7 @@ def test_hospital_job_goes_through_its_phases_and_rounds_the_budget_up() -> None
     assert load_policy(data).manifest == manifest
 
 
+@pytest.mark.usefixtures("threads_share_small_networks")
 def test_same_job_gives_the_same_model_bytes_whatever_the_number_of_threads() -> None:
     results = [train_policy(make_config(), num_threads=count) for count in (1, 2)]
     first, second = (dump_policy(result.policy) for result in results)

@@ -15,7 +15,7 @@ from grpo.training.dense_network import CHUNK, split_stack
 from grpo.training.fused_update import FusedLearner, join_learners
 from grpo.training.job import train_policy
 from grpo.training.lockstep import LockStep, join_plans
-from grpo.training.seeds import share_out, train_seeds
+from grpo.training.seeds import choose_threads, share_out, train_seeds
 from grpo.training.update import make_orders
 from tests.grpo.training.bandits import T1, RewardGroupBandit
 from tests.grpo.training.test_fused_update import SETTINGS, make_batch, make_parameters
@@ -85,6 +85,7 @@ def test_loops_in_lock_step_learn_what_each_learns_alone() -> None:
             assert np.array_equal(loop.averaged_actor, kept.averaged_actor)
 
 
+@pytest.mark.usefixtures("threads_share_small_networks")
 def test_a_batch_of_seeds_leaves_the_policies_and_reports_of_single_trainings() -> None:
     config = TrainConfig.parse(JOB)
     for seed, batched in zip((5, 3, 4), train_seeds(config, [5, 3, 4], num_threads=2), strict=True):
@@ -117,6 +118,16 @@ def test_neighbours_fill_a_chunk_and_stopped_seeds_are_left_out() -> None:
     assert split_stack(range(5), CHUNK // 2) == [(0, 2), (2, 4), (4, 5)]
     assert split_stack([0, 2, 3, 4], CHUNK // 3) == [(0, 1), (2, 5)]
     assert split_stack(range(2), CHUNK) == [(0, 1), (1, 2)]
+
+
+@pytest.mark.parametrize(("width", "threads"), [(16, 1), (64, 2)])
+def test_a_second_thread_takes_part_where_networks_are_large_enough(
+    width: int, threads: int
+) -> None:
+    algorithm = make_algorithm(hidden_sizes=[width, width], minibatch_size=512)
+    loops = [make_loop(RewardGroupBandit(64, T1), algorithm, seed=seed) for seed in range(8)]
+    assert choose_threads(loops, 2) == threads
+    assert choose_threads(loops, 1) == 1
 
 
 def test_threads_share_seeds_evenly_and_in_order() -> None:

@@ -31,6 +31,7 @@ JOB: dict[str, Any] = {
 }
 
 
+@pytest.mark.usefixtures("threads_share_small_networks")
 def test_hospitals_collected_and_learned_from_by_two_threads_give_the_bits_of_one() -> None:
     config = TrainConfig.parse(JOB)
     problem = make_problem(config)
