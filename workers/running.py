@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from service.database import Database, current_revision, head_revision
 from service.observability import configure_logging, get_logger
 from service.settings import Settings
@@ -32,4 +34,6 @@ def run_worker() -> int:
         sweeper.join()
         database.close()
     log.info("worker_stopped", worker=supervisor.name)
+    for number in (signal.SIGTERM, signal.SIGINT):  # nothing is left to stop but the exit status
+        signal.signal(number, signal.SIG_IGN)
     return int(worker.exitcode or 0)
