@@ -39,7 +39,7 @@ def run_simulation(
         make_contenders,
         run_contender,
     )
-    from grpo.environments.hospital.summary import summarise  # noqa: PLC0415
+    from grpo.comparison.summary import summarise  # noqa: PLC0415
 
     [contender] = make_contenders(scenario, [spec], {})
     design = Design(replications, seed, warmup_hours, hours)
@@ -101,12 +101,18 @@ def print_summary(found: dict[str, Any]) -> None:
     def show(name: str, ratio: dict[str, float | None]) -> None:
         value, low, high = ratio["value"], ratio["low"], ratio["high"]
         text = "nobody" if value is None else f"{value:.3g}"
-        interval = "" if low is None or high is None else f"  ({low:.3g} to {high:.3g})"
-        output.print(f"{name:<34}{text}{interval}", highlight=False)
+        if low is not None and high is not None:
+            text += f"  ({low:.3g} to {high:.3g})"
+        elif value in (0, 1) and found["replications"] > 1:
+            text += "  (in every replication, so no interval)"
+        elif value is not None:
+            text += "  (one replication only, so no interval)"
+        output.print(f"{name:<34}{text}", highlight=False)
 
     output.print(
         f"{found['rule']} in {found['scenario']}: {found['patients']} patients in "
-        f"{found['replications']} x {found['hours']:g} h, 95% intervals",
+        f"{found['replications']} x {found['hours']:g} h, 95% intervals (Student's on a log "
+        "scale, of the share on a logit scale)",
         highlight=False,
     )
     show("cost per patient", found["cost_per_patient"])

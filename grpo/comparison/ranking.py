@@ -25,9 +25,9 @@ from grpo.comparison.statements import describe_comparison
 from grpo.comparison.warmup import check_warmup
 from grpo.environments.hospital.physics.rule_table import IndexRule
 from grpo.errors import SimulationError
-from grpo.fairness.assembly import give_verdict, make_value
+from grpo.fairness.assembly import give_verdict, interval_of, make_level, make_value
 from grpo.fairness.disparity import gap, worst_group
-from grpo.fairness.intervals import EpisodeBootstrap, Estimate
+from grpo.fairness.intervals import EpisodeBootstrap, Estimate, keep_possible
 from grpo.fairness.metrics import MetricName
 from grpo.fairness.report import Value
 
@@ -39,9 +39,9 @@ def compare(
 ) -> RuleComparison:
     """Simulate every contender on the same patients and compare each with the first.
 
-    Every quantity is resampled by whole replications, with the same resamples for all contenders;
-    worst group and gap are taken anew in each resample. A rule decides by the scenario's own costs
-    also where it is judged by others.
+    Differences, worst group and gap are resampled by whole replications, with the same resamples
+    for all contenders; worst group and gap are taken anew in each resample. A rule decides by the
+    scenario's own costs also where it is judged by others.
 
     Args:
         contenders: the first is what the others are compared with.
@@ -106,6 +106,13 @@ class _Ranking:
         """Read a number with its interval from a table [1 + R]."""
         return make_value(float(table[0]), table[1:], self.bootstrap)
 
+    def level(self, table: Float64) -> Value:
+        """Read a cost with its interval from a table [1 + R]; no bound is below 0."""
+        return make_level(
+            float(table[0]),
+            *map(float, keep_possible(table[0], *self.bootstrap.interval(table[1:]))),
+        )
+
     def difference(self, ours: Float64, theirs: Float64) -> Difference:
         """Subtract two tables [1 + R], resample by resample."""
         value = self.value(ours - theirs)
@@ -149,7 +156,11 @@ class _Ranking:
             groups=dict(zip(labels, outcomes[:-1], strict=True)),
             everybody=outcomes[-1],
             worst_group=None if worst is None else labels[worst],
-            summary=Summary(**{name: self.value(table) for name, table in ours.items()}),
+            summary=Summary(
+                worst_group=self.level(ours["worst_group"]),
+                gap=self.value(ours["gap"]),
+                objective=self.level(ours["objective"]),
+            ),
             differences=differences,
         )
 
@@ -158,8 +169,12 @@ class _Ranking:
         tables = {name: self.table(found) for name, found in judgement.metrics.items()}
         theirs = {} if first is None else {n: self.table(e) for n, e in first.metrics.items()}
         outcomes = []
+        bounds = {name: interval_of(name, found) for name, found in judgement.metrics.items()}
         for g in range(judgement.judged[OWN_COSTS].value.size):
-            metrics: dict[MetricName, Value] = {n: self.value(t[:, g]) for n, t in tables.items()}
+            metrics: dict[MetricName, Value] = {
+                name: make_level(found.value[g], *(bound[g] for bound in bounds[name]))
+                for name, found in judgement.metrics.items()
+            }
             differences: dict[MetricName, Difference] = {
                 name: self.difference(tables[name][:, g], other[:, g])
                 for name, other in theirs.items()
@@ -174,11 +189,12 @@ class _Ranking:
         for judgement in judgements:
             judged = judgement.judged[name]
             cost = self.table(judged)[:, -1]
+            low, high = interval_of("cost_per_patient", judged)
             ranked.append(
                 RankedContender(
                     label=judgement.contender.label,
-                    cost_per_patient=self.value(cost),
-                    worst_group=self.value(self.summarise(judged)["worst_group"]),
+                    cost_per_patient=make_level(judged.value[-1], low[-1], high[-1]),
+                    worst_group=self.level(self.summarise(judged)["worst_group"]),
                     difference=None if judgement is judgements[0] else self.difference(cost, first),
                 )
             )

@@ -5,10 +5,14 @@ from __future__ import annotations
 from grpo.comparison.report import FORGOTTEN, ContenderOutcome, RuleComparison
 from grpo.fairness.metrics import METRICS
 from grpo.fairness.statements import (
+    HOW_INTERVALS,
     describe_difference,
     format_interval,
     format_number,
 )
+
+LEAST_RESAMPLED = 6
+"""From so many replications on, their range holds the median in 95% of cases: 1 - .5^5."""
 
 
 def describe_comparison(found: RuleComparison) -> tuple[str, ...]:
@@ -118,7 +122,15 @@ def describe_caveats(found: RuleComparison) -> list[str]:
     if merged:
         said.append(f"Acuities adjusted for as one because they are sparse: {'; '.join(merged)}.")
     said.append(
-        f"Intervals are {100 * found.confidence:g}% each, from {found.resamples:,} resamples of "
-        f"{found.replications} whole replications; they are not corrected for their number."
+        f"Intervals are {100 * found.confidence:g}% each, over {found.replications} whole "
+        f"replications: {HOW_INTERVALS.format(found.resamples)}; they are not corrected for their "
+        "number."
     )
+    most = 1 - 0.5 ** (found.replications - 1)
+    if most < found.confidence:
+        said.append(
+            f"Resamples of {found.replications} replications span no more than their range, which "
+            f"holds the truth in about {most:.0%} of cases: take differences with caution, or ask "
+            f"for at least {LEAST_RESAMPLED} replications."
+        )
     return said

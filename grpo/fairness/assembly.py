@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grpo.fairness.disparity import gap, worst_group
-from grpo.fairness.intervals import EpisodeBootstrap, Estimate
+from grpo.fairness.intervals import EpisodeBootstrap, Estimate, student_interval
 from grpo.fairness.report import (
     EVERYBODY,
     METRICS,
@@ -38,10 +39,34 @@ MAX_EPISODE_VALUES = 200_000
 
 
 class Sampled(NamedTuple):
-    """A metric by group and (last) for everybody: value [G + 1] and resamples [R, G + 1]."""
+    """A metric by group and (last) for everybody.
+
+    Attributes:
+        value: [G + 1].
+        low: [G + 1] of the interval of the value.
+        high: [G + 1] of it.
+        samples: [R, G + 1] resamples, from which differences get their intervals.
+    """
 
     value: Float64
+    low: Float64
+    high: Float64
     samples: Float64
+
+    @classmethod
+    def of(cls, metric: MetricName, estimate: Estimate, bootstrap: EpisodeBootstrap) -> Sampled:
+        """Resample an estimate, which has its interval without that."""
+        low, high = interval_of(metric, estimate)
+        return cls(estimate.value, low, high, bootstrap.means(estimate.per_episode))
+
+    @classmethod
+    def of_resamples(cls, value: Float64, samples: Float64, bootstrap: EpisodeBootstrap) -> Sampled:
+        """Take the interval from resamples of what has no contributions of episodes."""
+        return cls(value, *bootstrap.interval(samples), samples)
+
+    def describe(self, group: int) -> Value:
+        """Return the value of one group, or of everybody, with its interval."""
+        return make_level(self.value[group], self.low[group], self.high[group])
 
 
 @dataclass(frozen=True)
@@ -74,18 +99,23 @@ def optional(number: float) -> float | None:
     return float(number) if np.isfinite(number) else None
 
 
+def interval_of(metric: MetricName, estimate: Estimate) -> tuple[Float64, Float64]:
+    """Return the interval of a metric [...] over episodes: Student's, within what it can be.
+
+    Not for returns of episodes, which may have any sign.
+    """
+    return student_interval(estimate, largest=1.0 if METRICS[metric].unit == "share" else math.inf)
+
+
+def make_level(value: float, low: float, high: float) -> Value:
+    """Build a value from three numbers, NaN where not known."""
+    return Value(value=optional(value), low=optional(low), high=optional(high))
+
+
 def make_value(value: float, samples: Float64, bootstrap: EpisodeBootstrap) -> Value:
     """Build a value with its interval from resamples [R]; all None where it is not known."""
     low, high = bootstrap.interval(samples)
-    return Value(value=optional(value), low=optional(float(low)), high=optional(float(high)))
-
-
-def _make_possible(metric: MetricName, value: Value) -> Value:
-    """Cut an interval to what the metric can be: linear resamples of few episodes overshoot."""
-    if value.low is None or value.high is None or metric == "mean_return":
-        return value
-    largest = 1.0 if METRICS[metric].unit == "share" else np.inf
-    return Value(value=value.value, low=max(value.low, 0.0), high=min(value.high, largest))
+    return make_level(value, float(low), float(high))
 
 
 def give_verdict(difference: Value) -> Verdict:
@@ -172,12 +202,7 @@ def _make_arm(
             count=float(arm.counts[g]),
             still_waiting=int(arm.still_waiting[g]),
             diverted=int(arm.diverted[g]),
-            metrics={
-                metric: _make_possible(
-                    metric, make_value(sampled.value[g], sampled.samples[:, g], bootstrap)
-                )
-                for metric, sampled in arm.metrics.items()
-            },
+            metrics={metric: sampled.describe(g) for metric, sampled in arm.metrics.items()},
         )
         for g, group in enumerate([*group_labels, EVERYBODY])
     ]

@@ -76,7 +76,7 @@ def assess_patients(
         provenance=provenance,
         bootstrap=bootstrap,
         null=null,
-        intersections=judge_intersections(arms, bootstrap),
+        intersections=judge_intersections(arms),
     )
 
 
@@ -111,7 +111,8 @@ def assess_episodes(
     bootstrap = EpisodeBootstrap.draw(returns.size, provenance.evaluation_seed)
     weights = np.concatenate([membership, np.ones((returns.size, 1))], axis=1)
     estimate = ratio_of_sums(weights * returns[:, None], weights)
-    sampled = Sampled(estimate.value, bootstrap.means(estimate.per_episode))
+    samples = bootstrap.means(estimate.per_episode)
+    sampled = Sampled.of_resamples(estimate.value, samples, bootstrap)
     nobody = np.zeros(len(group_labels) + 1, np.int64)
     judged = JudgedArm(
         weights.sum(axis=0), nobody, nobody, {"mean_return": sampled},
@@ -158,10 +159,12 @@ def _judge_patients(
     """Measure one arm and resample every metric."""
     bootstrap = judge.bootstrap
     estimates = ratio_metrics(patients)
-    metrics = {n: Sampled(e.value, bootstrap.means(e.per_episode)) for n, e in estimates.items()}
+    metrics = {n: Sampled.of(n, e, bootstrap) for n, e in estimates.items()}
     waits = waits_by_group(patients)
     p90 = [resampled_wait_quantile(group, P90, bootstrap) for group in waits]
-    metrics["p90_wait_minutes"] = Sampled(p90_waits(waits), np.stack(p90, axis=1))
+    metrics["p90_wait_minutes"] = Sampled.of_resamples(
+        p90_waits(waits), np.stack(p90, axis=1), bootstrap
+    )
     return JudgedArm(
         counts=patients.sums(np.ones(patients.episode.size)).sum(axis=(0, 2)),
         still_waiting=patients.sums(patients.waiting).sum(axis=(0, 2)).astype(np.int64),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.fairness.assembly import make_value, optional
+from grpo.fairness.assembly import interval_of, make_level, make_value, optional
 from grpo.fairness.by_group import Patients
 from grpo.fairness.inequality import gini_of_rows, jain_of_rows, theil_of_rows
 from grpo.fairness.intersections import LEAST_PATIENTS, OTHERS
@@ -123,9 +123,7 @@ def judge_inequality(judged: Estimate, bootstrap: EpisodeBootstrap) -> Inequalit
     )
 
 
-def judge_intersections(
-    arms: Mapping[ArmName, Patients], bootstrap: EpisodeBootstrap
-) -> Intersections | None:
+def judge_intersections(arms: Mapping[ArmName, Patients]) -> Intersections | None:
     """Give the standardised cost of every combination of attributes that is large enough.
 
     None where the patients carry one attribute only. A combination with an empty acuity cell has
@@ -144,10 +142,9 @@ def judge_intersections(
             inside.sums(np.ones(inside.cost.size))[:, :-1],
             inside.mix,
         )
-        samples = bootstrap.means(estimate.per_episode)
+        low, high = interval_of("standardised_cost", estimate)
         costs[name] = [
-            make_value(float(value), samples[:, c], bootstrap)
-            for c, value in enumerate(estimate.value)
+            make_level(*numbers) for numbers in zip(estimate.value, low, high, strict=True)
         ]
     named = tuple(f"{label} ({size})" for label, size in first.unjudged)
     merged = OTHERS in first.subgroup_labels[-1:]

@@ -1,4 +1,4 @@
-"""Intervals from whole episodes: ratios of sums, their bootstrap, and differences that are paired.
+"""Intervals from whole episodes: ratios of sums, Student's intervals of them, and the bootstrap.
 
 An episode is the unit of replication. Patients inside one share beds and staff and are not
 independent of each other, so nothing here ever resamples patients.
@@ -95,6 +95,77 @@ def standardised_ratio(numerator: Float64, denominator: Float64, mix: Float64) -
     used = np.asarray(mix) > 0
     share = np.asarray(mix)[used]
     return Estimate(cells.value[:, used] @ share, cells.per_episode[:, :, used] @ share)
+
+
+def student_interval(
+    estimate: Estimate, *, largest: float = math.inf, confidence: float = CONFIDENCE
+) -> tuple[Float64, Float64]:
+    """Give Student's interval over episodes of something that lies between 0 and ``largest``.
+
+    It is taken on the log scale, or on the logit scale where there is a largest value, so that no
+    bound is impossible (see ``keep_possible``).
+
+    Args:
+        estimate: value [...] and contributions of the episodes.
+        largest: 1 for a share, infinity for a wait or a cost.
+        confidence: in (0, 1).
+
+    Returns:
+        low and high [...]; NaN where the value is not known, 0 or ``largest``, and for fewer than
+        2 episodes.
+
+    Source: Cochran 1977, eq. 6.13 (standard error of the linearised ratio).
+    """
+    from scipy import special  # noqa: PLC0415 - costs every start a tenth of a second
+
+    episodes = estimate.per_episode.shape[0]
+    if episodes < 2:
+        unknown = np.full(estimate.value.shape, np.nan)
+        return unknown, unknown
+    error = estimate.per_episode.std(axis=0, ddof=1) / math.sqrt(episodes)
+    half = special.stdtrit(episodes - 1, (1 + confidence) / 2) * error
+    return keep_possible(
+        estimate.value, estimate.value - half, estimate.value + half, largest=largest
+    )
+
+
+def keep_possible(
+    value: Float64, low: Float64, high: Float64, *, largest: float = math.inf
+) -> tuple[Float64, Float64]:
+    """Carry a linear interval to the log scale, or the logit one, and back (delta method).
+
+    With ``g(x) = log(x / (1 - x / largest))``, the log where ``largest`` is infinite, a bound
+    ``value + d`` becomes ``g^-1(g(value) + g'(value) d)``, which lies between 0 and ``largest``
+    whatever d is. Where d is small beside the value it stays where it was. Cutting the linear
+    interval at 0 instead would leave its other end too low: few episodes of a skewed quantity
+    mostly miss the bad ones.
+
+    A value of 0, or of ``largest``, was the same in every episode, which tells no spread and
+    bounds nothing.
+
+    Args:
+        value: [...] between 0 and ``largest``.
+        low: [...] of its linear interval.
+        high: [...] of its linear interval.
+        largest: > 0.
+
+    Returns:
+        low and high [...]; NaN where the value is not known, 0 or ``largest``.
+
+    Source: Korn & Graubard, Survey Methodology 24, 1998 (logit intervals of shares in clusters,
+        with Student's t).
+    """
+    share = value / largest
+    inside = (value > 0) & (share < 1)
+    share, known = np.where(inside, share, 0.5), np.where(inside, value, 1.0)
+
+    def carry(bound: Float64) -> Float64:
+        step = (np.where(inside, bound, known) - known) / (known * (1 - share))
+        with np.errstate(over="ignore", divide="ignore"):  # then the bound is 0 or infinite
+            moved = known / (share + (1 - share) * np.exp(-step))
+        return np.where(inside, np.where(step == 0, known, moved), np.nan)
+
+    return carry(low), carry(high)
 
 
 def expanded_tail(episodes: int, confidence: float = CONFIDENCE) -> float:

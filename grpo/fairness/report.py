@@ -42,7 +42,10 @@ Verdict = Literal["lower", "higher", "not distinguishable", "not known"]
 
 
 class Value(FrozenModel):
-    """A number with its interval; None where nobody was counted."""
+    """A number with its interval; None where nobody was counted.
+
+    The bounds are None also where the number was 0, or a share 1, in every episode.
+    """
 
     value: float | None = None
     low: float | None = None

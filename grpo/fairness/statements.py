@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 NOT_DISTINGUISHABLE = "not distinguishable"
 NO_DISPARITY = "no disparity to close"
+HOW_INTERVALS = (
+    "Student's on a log scale for means of costs and waits, on a logit scale for shares, and from "
+    "{:,} resamples for all else"
+)
+"""How a report's or a comparison's intervals are made, once the number of resamples is known."""
 
 
 def capitalise(text: str) -> str:
@@ -208,8 +213,8 @@ def _standardisation(provenance: Provenance) -> list[str]:
         )
     share = f"{100 * provenance.confidence:g}%"
     said.append(
-        f"Intervals are {share} each, from {provenance.resamples} resamples of "
-        f"{provenance.episodes} whole episodes of one trained policy; they are not corrected for "
-        "their number and do not cover training with another seed."
+        f"Intervals are {share} each, over {provenance.episodes} whole episodes of one trained "
+        f"policy: {HOW_INTERVALS.format(provenance.resamples)}; they are not corrected for their "
+        "number and do not cover training with another seed."
     )
     return said

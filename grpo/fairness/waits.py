@@ -46,13 +46,13 @@ class Waits(NamedTuple):
 
 
 class Survival(NamedTuple):
-    """A Kaplan-Meier curve, which falls in steps.
+    """One Kaplan-Meier curve, or one for each resample, which fall in steps at the same times.
 
     Attributes:
-        times: [T] minutes at which somebody's wait ended or was censored, increasing.
-        at_risk: [T] how many waited at least so long.
-        ends: [T] how many waits ended then.
-        probabilities: [T] share still waiting after each time.
+        times: [T] minutes, increasing.
+        at_risk: [..., T] how many waited at least so long.
+        ends: [..., T] how many waits ended then.
+        probabilities: [..., T] share still waiting after each time.
     """
 
     times: Float64
@@ -60,18 +60,42 @@ class Survival(NamedTuple):
     ends: Float64
     probabilities: Float64
 
+    @classmethod
+    def of_counts(cls, times: Float64, exits: Float64, ends: Float64) -> Survival:
+        """Estimate from how many waits stopped at each time, and how many of them ended.
+
+        Args:
+            times: [T] minutes, increasing.
+            exits: [..., T] waits that ended or were censored then.
+            ends: [..., T] waits that ended then.
+
+        Source: Kaplan & Meier, Journal of the American Statistical Association 53, 1958, eq. 2b.
+        """
+        at_risk = exits[..., ::-1].cumsum(axis=-1)[..., ::-1]
+        return cls(times, at_risk, ends, np.cumprod(1 - ends / np.maximum(at_risk, 1), axis=-1))
+
+    def quantile(self, level: float) -> Float64:
+        """Return the time after which the share ``level`` has stopped waiting, [...].
+
+        NaN for nobody, or where censoring ended the record before so many had.
+
+        Source: Hyndman & Fan, Sample Quantiles in Statistical Packages, 1996, definition 1.
+        """
+        enough = (self.probabilities <= 1 - level + SLACK) & (self.at_risk[..., :1] > 0)
+        first = self.times[np.argmax(enough, axis=-1)]
+        return np.where(enough.any(axis=-1), first, np.nan)
+
+
+def _count(place: Int64, ended: Bool, size: int) -> tuple[Float64, Float64]:
+    """Count the waits, and those that ended, at each of ``size`` places."""
+    exits, ends = np.bincount(place, minlength=size), np.bincount(place, ended, size)
+    return exits.astype(np.float64), np.asarray(ends, dtype=np.float64)
+
 
 def survival_of(waits: Waits) -> Survival:
-    """Estimate the share still waiting after t minutes (Kaplan-Meier), at least one patient.
-
-    Source: Kaplan & Meier, Journal of the American Statistical Association 53, 1958, eq. 2b.
-    """
+    """Estimate the share still waiting after t minutes, t being everybody's, at least one."""
     times, place = np.unique(waits.minutes, return_inverse=True)
-    exits = np.bincount(place)
-    ends = np.bincount(place, weights=waits.ended).astype(np.float64)
-    at_risk = exits[::-1].cumsum()[::-1].astype(np.float64)
-    still = np.cumprod(1.0 - ends / at_risk, dtype=np.float64)
-    return Survival(times, at_risk, ends, still)
+    return Survival.of_counts(times, *_count(place, waits.ended, times.size))
 
 
 def restricted_mean(waits: Waits, episodes: int, limit_minutes: float) -> Estimate:
@@ -116,17 +140,8 @@ def restricted_mean(waits: Waits, episodes: int, limit_minutes: float) -> Estima
 
 
 def wait_quantile(waits: Waits, level: float) -> float:
-    """Return the time after which the share ``level`` has stopped waiting.
-
-    NaN for nobody, or where censoring ended the record before so many had.
-
-    Source: Hyndman & Fan, Sample Quantiles in Statistical Packages, 1996, definition 1.
-    """
-    if waits.minutes.size == 0:
-        return float("nan")
-    curve = survival_of(waits)
-    reached = np.flatnonzero(curve.probabilities <= 1 - level + SLACK)
-    return float(curve.times[reached[0]]) if reached.size else float("nan")
+    """Return the time after which the share ``level`` has stopped waiting; NaN where not known."""
+    return float(survival_of(waits).quantile(level)) if waits.minutes.size else float("nan")
 
 
 def resampled_wait_quantile(waits: Waits, level: float, bootstrap: EpisodeBootstrap) -> Float64:
@@ -157,13 +172,6 @@ def resampled_wait_quantile(waits: Waits, level: float, bootstrap: EpisodeBootst
     ranks = np.linspace((size - 1) // 2, size - 1, QUANTILE_LEVELS)
     grid = np.unique(ordered[np.ceil(ranks).astype(np.int64)])
     cell = waits.episode * grid.size + np.searchsorted(grid, waits.minutes)
-
-    def tabulate(weights: Bool | None) -> Float64:
-        table = np.bincount(cell, weights=weights, minlength=bootstrap.episodes * grid.size)
-        return counts @ table.reshape(bootstrap.episodes, grid.size).astype(np.float64)
-
-    exits, ends = tabulate(None), tabulate(waits.ended)
-    at_risk = exits[:, ::-1].cumsum(axis=1)[:, ::-1]
-    still = np.cumprod(1 - ends / np.maximum(at_risk, 1), axis=1)
-    enough = (still <= 1 - level + SLACK) & (at_risk[:, :1] > 0)
-    return np.where(enough.any(axis=1), grid[np.argmax(enough, axis=1)], np.nan)
+    tables = _count(cell, waits.ended, bootstrap.episodes * grid.size)
+    exits, ends = (counts @ table.reshape(bootstrap.episodes, grid.size) for table in tables)
+    return Survival.of_counts(grid, exits, ends).quantile(level)

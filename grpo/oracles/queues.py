@@ -81,6 +81,33 @@ def solve_robust_queue(
     Source: Federgruen and Groenevelt, Management Science 34, 1988, theorem 2; Coffman and Mitrani
         1980 for the polymatroid.
     """
+    _check_queue(arrival_rates, service_rate, costs, weight)
+    subsets, least = _waiting_bounds(arrival_rates, service_rate, num_servers)
+    # In units of the wait under FCFS, since the solver's tolerance is absolute.
+    unit = least[-1] / arrival_rates.sum()
+    least = least / unit
+    padded = np.hstack([-subsets * arrival_rates, np.zeros((len(subsets), 1))])
+    groups = np.hstack([costs[1:], -np.ones((len(costs) - 1, 1))])
+    found = linprog(
+        np.append((1 - weight) * costs[0], weight),
+        np.vstack([padded[:-1], groups]),
+        np.concatenate([-least[:-1], np.zeros(len(groups))]),
+        -padded[-1:],
+        least[-1:],
+        [(0, None)] * len(arrival_rates) + [(None, None)],
+        method="highs",
+    )
+    if not found.success or found.x is None:
+        raise GRPOError(f"no optimum of the queue: {found.message}")
+    waits: Float64 = unit * found.x[:-1]
+    value = (1 - weight) * costs[0] @ waits + weight * (costs[1:] @ waits).max()
+    return QueueOptimum(float(value), waits)
+
+
+def _check_queue(
+    arrival_rates: Float64, service_rate: float, costs: Float64, weight: float
+) -> None:
+    """Refuse what is no queue, before anything is computed."""
     num_classes = len(arrival_rates)
     if costs.ndim != 2 or costs.shape[0] < 2 or costs.shape[1] != num_classes:
         raise ShapeError(f"costs must be [1 + G, {num_classes}], not {costs.shape}")
@@ -93,27 +120,6 @@ def solve_robust_queue(
         raise InputError.single("/service_rate", "out of range", given=service_rate, allowed="> 0")
     if not 0 <= weight <= 1:
         raise InputError.single("/weight", "outside its range", given=weight, allowed="[0, 1]")
-    subsets, least = _waiting_bounds(arrival_rates, service_rate, num_servers)
-    unit = (
-        least[-1] / arrival_rates.sum()
-    )  # the wait under FCFS: the solver's tolerance is absolute
-    least = least / unit
-    padded = np.hstack([-subsets * arrival_rates, np.zeros((len(subsets), 1))])
-    groups = np.hstack([costs[1:], -np.ones((len(costs) - 1, 1))])
-    found = linprog(
-        np.append((1 - weight) * costs[0], weight),
-        np.vstack([padded[:-1], groups]),
-        np.concatenate([-least[:-1], np.zeros(len(groups))]),
-        -padded[-1:],
-        least[-1:],
-        [(0, None)] * num_classes + [(None, None)],
-        method="highs",
-    )
-    if not found.success or found.x is None:
-        raise GRPOError(f"no optimum of the queue: {found.message}")
-    waits: Float64 = unit * found.x[:-1]
-    value = (1 - weight) * costs[0] @ waits + weight * (costs[1:] @ waits).max()
-    return QueueOptimum(float(value), waits)
 
 
 def _waiting_bounds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,9 +18,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from grpo.comparison.summary import summarise
 from grpo.environments.hospital.scenario import compile_scenario, load_scenario
 from grpo.environments.hospital.simulate import Outcome, PatientLog
-from grpo.environments.hospital.summary import summarise
 from grpo.models.serialization import dump_policy, load_policy
 from service.cli import app
 from service.database import Database
@@ -276,6 +277,7 @@ def test_a_summary_by_hand() -> None:
     # waits of those let in: (30 + 90) / 2 = 60; residuals -30 and 30: error sqrt(1800 / 2) / 1.
     wait = found["mean_wait_minutes"]
     assert wait["value"] == 60.0
-    assert wait["high"] - 60.0 == pytest.approx(12.706204736 * 30.0)  # t, 1 degree of freedom
+    factor = math.exp(12.706204736 * 30.0 / 60.0)  # t, 1 degree of freedom; on the log scale
+    assert (wait["low"], wait["high"]) == pytest.approx((60.0 / factor, 60.0 * factor))
     assert found["p90_wait_minutes"] == pytest.approx(84.0)  # 30 + .9 * 60
     assert found["share_left_unseen"]["value"] == pytest.approx(1 / 3)

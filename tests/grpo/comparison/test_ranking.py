@@ -117,6 +117,29 @@ def test_an_interval_is_as_wide_as_students() -> None:
     assert (difference.high - difference.low) / 2 == pytest.approx(half, rel=0.1)
 
 
+def test_three_replications_give_no_impossible_bound_and_a_warning(exact: RuleComparison) -> None:
+    scenario = three_classes()
+    design = Design(replications=3, seed=4, warmup_hours=0.0, horizon_hours=40.0)
+    found = ask(scenario, "fcfs", design=design)
+    [contender] = make_contenders(scenario, [parse_rule("fcfs")], {})
+    log = run_contender(contender, design)
+    sums = np.bincount(log.episode, weights=log.cost, minlength=3)
+    counts = np.bincount(log.episode, minlength=3)
+    ratio = sums.sum() / counts.sum()
+    half = stats.t.ppf(0.975, 2) * np.std(sums - ratio * counts, ddof=1) / counts.mean() / 3**0.5
+    assert half > ratio  # so that the linear interval holds costs below zero
+    outcome = found.contenders[0]
+    cost = outcome.everybody.metrics["cost_per_patient"]
+    bounds = ratio * np.exp(np.array([-1, 1]) * half / ratio)
+    assert (cost.low, cost.high) == pytest.approx(tuple(bounds))
+    assert found.cost_sets[0].ranking[0].cost_per_patient == cost
+    for value in (outcome.summary.worst_group, outcome.summary.objective):
+        assert value.low is not None
+        assert 0 < value.low < ratio
+    assert any("at least 6 replications" in said for said in found.statements)
+    assert not any("at least 6 replications" in said for said in exact.statements)
+
+
 def test_the_objective_mixes_everybody_and_the_worst_group(exact: RuleComparison) -> None:
     for contender in exact.contenders:
         everybody = contender.everybody.metrics["cost_per_patient"].value

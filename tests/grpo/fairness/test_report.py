@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -69,14 +70,16 @@ def test_every_interval_holds_its_value(unequal: FairnessReport) -> None:
 
 def test_intervals_stay_within_what_is_possible() -> None:
     # 3 of 3 left in one episode, 0 of 1 in the other. Contributions 3/4 + (3 - 9/4)/2 = 1.125 and
-    # 3/4 + (0 - 3/4)/2 = .375 span the linear resamples; a share of 1.125 does not exist.
+    # 3/4 + (0 - 3/4)/2 = .375: standard error .375, t = 12.7062. The linear interval would reach
+    # beyond 0 and 1; with odds of 3 to 1, of which the slope is 1 / (3/4 * 1/4), the odds do not.
     rows = [(0, 0, 0, 1.0, 9.0, "l")] * 3 + [(1, 0, 0, 0.0, 9.0, "s")] * 1
     patients = make_patients(rows, labels=("all",), mix=(1.0,))
     report = assess_patients({"policy": patients}, LABELS, make_provenance(episodes=2))
     left = report.policy.everybody.metrics["left_unseen"]
     assert left.value == pytest.approx(3 / 4)
-    assert left.low == pytest.approx(0.375)
-    assert left.high == 1
+    factor = math.exp(12.706204736 * 0.375 / (3 / 16))
+    assert left.low == pytest.approx(3 / factor / (1 + 3 / factor))
+    assert left.high == pytest.approx(3 * factor / (1 + 3 * factor))
 
 
 def test_differences_are_policy_minus_rule(unequal: FairnessReport) -> None:

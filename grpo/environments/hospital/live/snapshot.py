@@ -124,29 +124,11 @@ def find_class(compiled: CompiledScenario, patient: PatientFacts, pointer: str =
             given=patient.acuity,
             allowed=f"{levels[0]} to {levels[-1]}",
         )
-    band = 0
+    band, value = 0, -1
     if compiled.scenario.stay_bands is not None and stage == 0:
-        if patient.stay_band not in BANDS:
-            raise InputError.single(
-                f"{pointer}/stay_band",
-                "the predicted stay is needed",
-                given=patient.stay_band,
-                allowed=", ".join(BANDS),
-            )
-        band = BANDS.index(patient.stay_band)
-    value = -1
+        band = _find_band(patient.stay_band, f"{pointer}/stay_band")
     if compiled.group_aware:
-        name = compiled.scenario.mix_by
-        given = patient.attributes.get(name)
-        labels = compiled.attribute_labels[name]
-        if given not in labels:
-            raise InputError.single(
-                f"{pointer}/attributes/{name}",
-                "a group-aware policy needs this attribute",
-                given=given,
-                allowed=", ".join(labels),
-            )
-        value = labels.index(given)
+        value = _find_group(compiled, patient.attributes, f"{pointer}/attributes")
     key = (stage, patient.acuity, band, value)
     if key not in compiled.class_index:
         raise InputError.single(
@@ -166,6 +148,27 @@ def _find_stage(compiled: CompiledScenario, name: str, pointer: str) -> int:
             allowed=", ".join(compiled.stage_names),
         )
     return compiled.stage_names.index(name)
+
+
+def _find_band(name: str | None, pointer: str) -> int:
+    if name not in BANDS:
+        raise InputError.single(
+            pointer, "the predicted stay is needed", given=name, allowed=", ".join(BANDS)
+        )
+    return BANDS.index(name)
+
+
+def _find_group(compiled: CompiledScenario, attributes: Mapping[str, str], pointer: str) -> int:
+    name = compiled.scenario.mix_by
+    given, labels = attributes.get(name), compiled.attribute_labels[name]
+    if given not in labels:
+        raise InputError.single(
+            f"{pointer}/{name}",
+            "a group-aware policy needs this attribute",
+            given=given,
+            allowed=", ".join(labels),
+        )
+    return labels.index(given)
 
 
 def held_units(

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from grpo.environments.hospital.compiling.compiled import CompiledScenario
 from grpo.environments.hospital.simulate import Outcome, PatientLog
+from grpo.fairness.assembly import optional
+from grpo.fairness.intervals import ratio_of_sums, student_interval
 
 Float64 = NDArray[np.float64]
-CONFIDENCE = 0.95
 
 
 def summarise(log: PatientLog, compiled: CompiledScenario) -> dict[str, Any]:
@@ -26,12 +27,15 @@ def summarise(log: PatientLog, compiled: CompiledScenario) -> dict[str, Any]:
         compiled: the scenario that was simulated.
 
     Returns:
-        Plain data: counts, and for each ratio its ``value`` with ``low`` and ``high`` (95%; null
-        for a single replication, all three null where there was nobody).
+        Plain data: counts, and for each ratio its ``value`` with ``low`` and ``high``: Student's
+        95% interval over replications on the log scale, of the share on the logit scale. Both are
+        null where only one replication had such patients, and for a value that was 0 (the share
+        also: 1) in each; all three where there was nobody.
     """
     everybody = np.ones(log.episode.size, dtype=np.bool_)
     let_in = log.outcome != Outcome.DIVERTED
     acuities = compiled.type_acuity[log.type]
+    left = log.outcome == Outcome.LEFT
     minutes = 60.0 * log.wait_hours
     return {
         "patients": int(log.episode.size),
@@ -41,7 +45,7 @@ def summarise(log: PatientLog, compiled: CompiledScenario) -> dict[str, Any]:
         "cost_per_patient": _ratio(log, log.cost, everybody),
         "mean_wait_minutes": _ratio(log, minutes, let_in),
         "p90_wait_minutes": float(np.quantile(minutes[let_in], 0.9)) if let_in.any() else None,
-        "share_left_unseen": _ratio(log, 1.0 * (log.outcome == Outcome.LEFT), everybody),
+        "share_left_unseen": _ratio(log, 1.0 * left, everybody, largest=1.0),
         "mean_wait_minutes_by_acuity": {
             str(acuity): _ratio(log, minutes, let_in & (acuities == acuity))
             for acuity in sorted(set(compiled.type_acuity.tolist()))
@@ -49,24 +53,17 @@ def summarise(log: PatientLog, compiled: CompiledScenario) -> dict[str, Any]:
     }
 
 
-def _ratio(log: PatientLog, values: Float64, of: NDArray[np.bool_]) -> dict[str, float | None]:
-    """Divide sums over the chosen patients by their number, with its interval.
-
-    The interval is Student's t over replications for the linearised ratio.
-
-    Source: W. G. Cochran, Sampling Techniques, 3rd ed., 1977, eq. 6.13.
-    """
-    numerator = np.bincount(log.episode, weights=values * of, minlength=log.episodes)
-    count = np.bincount(log.episode, weights=of, minlength=log.episodes)
-    if count.sum() == 0:
-        return {"value": None, "low": None, "high": None}
-    value = float(numerator.sum() / count.sum())
-    n = log.episodes
-    if n < 2:
-        return {"value": value, "low": None, "high": None}
-    from scipy.special import stdtrit  # noqa: PLC0415 - heavy, and only intervals need it
-
-    residuals = numerator - value * count
-    error = math.sqrt(float(residuals @ residuals) / (n * (n - 1))) / float(count.mean())
-    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
-    return {"value": value, "low": value - half, "high": value + half}
+def _ratio(
+    log: PatientLog, values: Float64, of: NDArray[np.bool_], *, largest: float = math.inf
+) -> dict[str, float | None]:
+    """Divide sums over the chosen patients by their number, with its interval."""
+    sums, count = (
+        np.bincount(log.episode, weights=weights, minlength=log.episodes).astype(np.float64)
+        for weights in (values * of, of)
+    )
+    found = ratio_of_sums(sums, count)
+    low, high = student_interval(found, largest=largest)
+    if np.count_nonzero(count) < 2:  # one replication tells no spread
+        low, high = np.full(2, np.nan)
+    numbers = {"value": found.value, "low": low, "high": high}
+    return {name: optional(float(number)) for name, number in numbers.items()}
