@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder  # noqa: E402
+from grpo.kernel_cache import kernel_cache_folder  # noqa: E402
 
 CACHE = kernel_cache_folder(Path(__file__).resolve().parent.parent / ".grpo")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE))

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -25,7 +26,7 @@ from rich.console import Console  # noqa: E402
 from rich.progress import track  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder  # noqa: E402
+from grpo.kernel_cache import kernel_cache_folder  # noqa: E402
 
 CACHE = kernel_cache_folder(Path(__file__).resolve().parent.parent / ".grpo")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE))
@@ -37,7 +38,7 @@ from grpo.training.job import count_threads  # noqa: E402
 from grpo.training.lockstep import LockStep  # noqa: E402
 from grpo.training.loop import TrainingLoop  # noqa: E402
 from grpo.training.problems import make_problem  # noqa: E402
-from grpo.training.seeds import choose_threads, share_out  # noqa: E402
+from grpo.training.seeds import share_out  # noqa: E402
 from grpo.training.setup import make_loop  # noqa: E402
 
 TASKS = {
@@ -70,8 +71,8 @@ def run_alone(loop: TrainingLoop) -> Turn:
 
 def run_batch(loops: Sequence[TrainingLoop], pool: ThreadPoolExecutor, threads: int) -> Turn:
     """Return what runs iterations of a batch, shared out to threads."""
-    shares = share_out(loops, choose_threads(loops, threads))
-    batches = [LockStep(share) for share in shares]
+    turn = Lock()
+    batches = [LockStep(share, turn) for share in share_out(loops, threads)]
 
     def run(iterations: int) -> None:
         def run_share(batch: LockStep) -> None:

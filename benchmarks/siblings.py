@@ -21,7 +21,7 @@ from typing import Any
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder  # noqa: E402
+from grpo.kernel_cache import kernel_cache_folder  # noqa: E402
 
 CACHE = kernel_cache_folder(Path(__file__).resolve().parent.parent / ".grpo")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE))

@@ -21,11 +21,11 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from rich.console import Console  # noqa: E402
 
 from grpo.config import TrainConfig  # noqa: E402
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder  # noqa: E402
 from grpo.environments.hospital.scenario import list_scenarios  # noqa: E402
 from grpo.errors import InputError  # noqa: E402
 from grpo.fairness.plots import plot_reports  # noqa: E402
 from grpo.fairness.report import FairnessReport  # noqa: E402
+from grpo.kernel_cache import kernel_cache_folder  # noqa: E402
 from grpo.training.observer import IterationMetrics, SilentObserver  # noqa: E402
 from service.rendering import print_report  # noqa: E402
 

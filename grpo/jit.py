@@ -9,7 +9,13 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.core.runtime.nrt import rtsys
 
+from grpo.kernel_cache import FALLBACK_ROOT, kernel_cache_folder
+
 F = TypeVar("F", bound=Callable[..., object])
+
+NO_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Options of what only compiled functions call. The door through which Python calls, with its
+unpacking of all arrays, takes long to compile. Without it a call from Python ends the process."""
 
 
 class MachineCodeCache(FunctionCache):
@@ -40,14 +46,22 @@ def _do_nothing() -> None:
 def jit(**options: Any) -> Callable[[F], F]:
     """Return a decorator that compiles on the first call, and keeps the machine code on disk.
 
+    Where no ``NUMBA_CACHE_DIR`` was set, it is kept in a folder beside the library's sources.
+
     Args:
         options: of ``numba.njit``, besides ``cache``.
     """
 
     def compile_lazily(function: F) -> F:
-        compiled = numba.njit(cache=True, **options)(function)
-        if isinstance(getattr(compiled, "_cache", None), FunctionCache):
-            compiled._cache = MachineCodeCache(function)  # type: ignore[no-untyped-call]
+        config = vars(numba.config)
+        given = config["CACHE_DIR"]
+        config["CACHE_DIR"] = given or str(kernel_cache_folder(FALLBACK_ROOT))
+        try:
+            compiled = numba.njit(cache=True, **options)(function)
+            if isinstance(getattr(compiled, "_cache", None), FunctionCache):
+                compiled._cache = MachineCodeCache(function)  # type: ignore[no-untyped-call]
+        finally:
+            config["CACHE_DIR"] = given
         return cast(F, compiled)
 
     return compile_lazily

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
+from grpo.kernel_cache import kernel_cache_folder
 
 if TYPE_CHECKING:
     from service.settings import Settings

@@ -15,7 +15,7 @@ import structlog
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
+from grpo.kernel_cache import kernel_cache_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 

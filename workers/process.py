@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
 
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
+from grpo.kernel_cache import kernel_cache_folder
 from service.settings import Settings
 
 TAIL_BYTES = 65_536

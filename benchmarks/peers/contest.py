@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.task import Task
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
+from grpo.kernel_cache import kernel_cache_folder
 
 PACKAGES = {
     "grpo": "grpo",

@@ -1,74 +1,108 @@
-"""The learner without autograd: one seed's networks, alone or as a member of a stack."""
+"""The learner without autograd: networks, losses and optimiser as kernels, on one or two threads.
+
+Actor and critic share nothing, so each learns a whole epoch, or a good part of it, in one call
+that needs no interpreter: a thread each where two are given, and the same bits by one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
 
 import numpy as np
 
-from grpo.models.parameters import Float32, Int64, NetworkShape, count_parameters
+from grpo.models.parameters import Float32, NetworkShape, count_parameters
 from grpo.tensors import Tensors, join_tensors, select_tensors
-from grpo.training.dense_network import DenseNetworks, Parameters
-from grpo.training.kernels import follow_episodes, sample_actions
-from grpo.training.learner_stack import FusedLearners
+from grpo.training.dense_network import CHUNK, DenseNetwork, make_memory
+from grpo.training.kernels.episodes import follow_episodes
+from grpo.training.kernels.epochs import Step
+from grpo.training.kernels.sampling import sample_actions
 from grpo.training.ratios import RatioWindow
-from grpo.training.update import Batch, UpdateSettings, UpdateStats
+from grpo.training.update import ROWS_AT_ONCE, Batch, MinibatchOrder, UpdateSettings, UpdateStats
+from grpo.training.update_epochs import run_actor_epochs, run_critic_epochs
+
+Own = TypeVar("Own")
+Other = TypeVar("Other")
+
+WORTH_SHARING = 2_000_000
+"""Rows times parameters from which work is shared with a second thread."""
 
 
 class FusedLearner:
-    """The learner without autograd, alone or a member of a stack; see ``Learner``.
+    """The learner without autograd; see ``Learner``.
 
     Attributes:
         shape: of the networks.
-        networks: a stack of 1.
+        num_threads: 1 or 2; how many may compute logits at the same time, each by its number.
+        actor, critic: the networks.
     """
 
     def __init__(
         self, shape: NetworkShape, actor: Float32, critic: Float32, *, num_threads: int = 1
     ) -> None:
         """Copy the two vectors; two threads share the work, and no bit depends on that."""
-        self.shape = shape
-        self.networks = FusedLearners(
-            shape,
-            DenseNetworks(shape.actor_entries, Parameters.create(actor[None])),
-            DenseNetworks(shape.critic_entries, Parameters.create(critic[None])),
-            num_threads,
-        )
+        self.shape, self.num_threads = shape, num_threads
+        self.actor = DenseNetwork(shape.actor_entries, actor)
+        self.critic = DenseNetwork(shape.critic_entries, critic)
+        self._memories = make_memory(shape), make_memory(shape)
+        self._helper = ThreadPoolExecutor(max_workers=1)  # starts its thread when first needed
 
     @property
     def actor_parameters(self) -> Float32:
         """[P] float32, a view."""
-        flat: Float32 = self.networks.actors.state.flat[0]
-        return flat
+        return self.actor.flat
 
     @property
     def critic_parameters(self) -> Float32:
         """[Q] float32, a view."""
-        flat: Float32 = self.networks.critics.state.flat[0]
-        return flat
-
-    @property
-    def num_threads(self) -> int:
-        """How many threads may compute logits at the same time, each by its number."""
-        return len(self.networks.workers)
+        return self.critic.flat
 
     def compute_logits(
         self, observations: Float32, index_features: Float32 | None, thread: int = 0
     ) -> Float32:
         """Return logits [B, A]."""
-        features = None if index_features is None else index_features[None]
-        logits: Float32 = self.networks.compute_logits(observations[None], features, thread)[0]
+        logits = np.empty((len(observations), self.shape.num_actions), dtype=np.float32)
+        self.actor.evaluate(observations, logits, self._memories[thread], ROWS_AT_ONCE)
+        if index_features is not None:
+            logits += self.actor.named["index.slope"] * index_features
         return logits
 
     def compute_values(self, inputs: Float32) -> Float32:
         """Return values [B, H]."""
-        values: Float32 = self.networks.compute_values(inputs[None])[0]
+        rows, critic = len(inputs), self.critic
+        values = np.empty((rows, self.shape.num_heads), dtype=np.float32)
+        shared = self._is_shared(rows)
+        middle = CHUNK * -(-rows // (2 * CHUNK)) if shared else rows
+        own, other = (inputs[:middle], values[:middle]), (inputs[middle:], values[middle:])
+        first, second = self._memories
+        self._run_both(
+            lambda: critic.evaluate(*own, first, CHUNK),
+            lambda: critic.evaluate(*other, second, CHUNK),
+            shared=shared,
+        )
         return values
+
+    def _is_shared(self, rows: int) -> bool:
+        """Say whether it pays to share so many rows of both networks with a second thread."""
+        return self.num_threads > 1 and rows * len(self.actor.flat) >= WORTH_SHARING
+
+    def _run_both(
+        self, own: Callable[[], Own], other: Callable[[], Other], *, shared: bool
+    ) -> tuple[Own, Other]:
+        """Run two functions, at the same time if the work is shared; return what they return."""
+        if not shared:
+            return own(), other()
+        job = self._helper.submit(other)
+        try:
+            found = own()
+        finally:
+            wait([job])  # it writes to what is ours
+        return found, job.result()
 
     def save_state(self) -> Tensors:
         """Return both networks and their optimisers."""
-        actor, critic = self.networks.actors, self.networks.critics
-        return join_tensors(actor=actor.save_state(), critic=critic.save_state())
+        return join_tensors(actor=self.actor.save_state(), critic=self.critic.save_state())
 
     def restore_state(self, tensors: Tensors) -> None:
         """Go on from what ``save_state`` returned.
@@ -76,21 +110,20 @@ class FusedLearner:
         Raises:
             CheckpointError: an array is missing or of another size.
         """
-        self.networks.actors.restore_state(select_tensors(tensors, "actor"))
-        self.networks.critics.restore_state(select_tensors(tensors, "critic"))
+        self.actor.restore_state(select_tensors(tensors, "actor"))
+        self.critic.restore_state(select_tensors(tensors, "critic"))
 
     def rescale_values(self, factor: Float32, shift: Float32) -> None:
         """Change the critic's last layer so that it returns ``factor · values + shift``."""
-        last = len(self.shape.hidden_sizes)
-        critic = self.networks.critics
-        critic.named[f"critic.{last}.weight"][...] *= factor
-        bias = critic.named[f"critic.{last}.bias"]
+        last, named = len(self.shape.hidden_sizes), self.critic.named
+        named[f"critic.{last}.weight"][...] *= factor
+        bias = named[f"critic.{last}.bias"]
         bias[...] = bias * factor + shift
 
     def update(
         self,
         batch: Batch,
-        orders: list[list[Int64]],
+        order: MinibatchOrder,
         *,
         learning_rate: float,
         ent_coef: float,
@@ -98,31 +131,16 @@ class FusedLearner:
         update_actor: bool = True,
     ) -> UpdateStats:
         """Run PPO's epochs; the actor stops after an epoch beyond the target KL."""
-        (stats,) = self.networks.update(
-            batch,
-            [[rows[None] for rows in order] for order in orders],
-            learning_rate=learning_rate,
-            ent_coef=ent_coef,
-            settings=settings,
-            update_actor=update_actor,
+        step = Step(learning_rate, settings.max_grad_norm)
+        chosen = order if update_actor else order._replace(rows=order.rows[:0])
+        first, second = self._memories
+        actor, value_loss = self._run_both(
+            lambda: run_actor_epochs(self.actor, batch, chosen, step, ent_coef, settings, first),
+            lambda: run_critic_epochs(self.critic, batch, order, step, settings.vf_coef, second),
+            shared=self._is_shared(order.rows.size),
         )
-        return stats
-
-
-def join_learners(learners: Sequence[FusedLearner], num_threads: int = 1) -> FusedLearners:
-    """Stack learners of one shape; they go on as views of the stack's members."""
-    shape = learners[0].shape
-    actors, critics = (
-        DenseNetworks(entries, Parameters.join([part.state for part in parts]))
-        for entries, parts in (
-            (shape.actor_entries, [learner.networks.actors for learner in learners]),
-            (shape.critic_entries, [learner.networks.critics for learner in learners]),
-        )
-    )
-    joined = FusedLearners(shape, actors, critics, num_threads)
-    for member, learner in enumerate(learners):
-        learner.networks = joined.part(member, member + 1)
-    return joined
+        surrogate, entropy, kl, clipped = actor.means
+        return UpdateStats(-surrogate, value_loss, entropy, kl, clipped, actor.epochs)
 
 
 def warm() -> None:
@@ -143,7 +161,8 @@ def warm() -> None:
         observations, observations, masks, actions, log_probs, log_probs, log_probs[:, None]
     )
     settings = UpdateSettings(clip_coef=0.2, vf_coef=0.5, max_grad_norm=0.5, target_kl=None)
-    learner.update(batch, [[np.arange(4)]], learning_rate=0.0, ent_coef=0.0, settings=settings)
+    order = MinibatchOrder(np.arange(4)[None], np.array([0, 4]))
+    learner.update(batch, order, learning_rate=0.0, ent_coef=0.0, settings=settings)
     window = RatioWindow()
     for _ in range(2):
         window.add(np.ones((1, 3)), np.ones((1, 3)))

@@ -11,7 +11,7 @@ from grpo.models.normalization import ObservationNormalizer
 from grpo.models.parameters import Float32, IndexTerm
 from grpo.objectives.advantages import Bool, Float64
 from grpo.training.critic_view import CriticView
-from grpo.training.kernels import sample_actions
+from grpo.training.kernels.sampling import sample_actions
 from grpo.training.scales import ReturnScale
 from grpo.training.update import ROWS_AT_ONCE, Learner
 

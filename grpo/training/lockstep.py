@@ -1,43 +1,75 @@
-"""Several seeds of one training in lock step: their networks pass through every call together.
+"""Several seeds of one training in lock step: their actors pass through every call together.
 
-Small networks on few environments spend more time between matrix products than in them. A batch of
-seeds shares that time. What a seed learns does not depend on the others, to the bit.
+Small networks on few environments spend most of their time between kernels. A batch of seeds
+shares some of that time. What a seed learns does not depend on the others, to the bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from grpo.training.fused_update import FusedLearner, join_learners
-from grpo.training.learner_stack import FusedLearners
+from grpo.models.parameters import Float32
+from grpo.training.dense_network import make_memory
+from grpo.training.fused_update import FusedLearner
+from grpo.training.kernels.dense import evaluate
 from grpo.training.loop import TrainingLoop
 from grpo.training.observer import IterationMetrics
 from grpo.training.rollout import Rollout
-from grpo.training.update import Batch
-from grpo.training.update_plan import UpdatePlan
-from grpo.training.update_program import Orders
+from grpo.training.update import ROWS_AT_ONCE
+
+
+class ActorStack:
+    """The actors of several learners of one shape, their parameters in one array [S, P].
+
+    Args:
+        learners: which; they go on with their rows of the array.
+    """
+
+    def __init__(self, learners: Sequence[FusedLearner]) -> None:
+        self._flats: Float32 = np.stack([learner.actor.flat for learner in learners])
+        for learner, flat in zip(learners, self._flats, strict=True):
+            learner.actor.move_to(flat)
+        self._shape = learners[0].shape
+        self._layers = learners[0].actor.kernel.layers
+        self._memory = make_memory(self._shape)
+
+    def compute_logits(self, observations: Float32, index_features: Float32 | None) -> Float32:
+        """Return logits [S, B, A] of normalised observations [S, B, O]."""
+        logits = np.empty((*observations.shape[:2], self._shape.num_actions), dtype=np.float32)
+        memory = self._memory.layers
+        evaluate(self._layers, self._flats, observations, logits, memory, ROWS_AT_ONCE)
+        if index_features is not None:
+            slopes = self._flats[:, None, -self._shape.num_actions :]
+            logits += slopes * index_features
+        return logits
 
 
 class LockStep:
     """Training loops that differ in their seed only, stepped together.
 
     Args:
-        loops: at least one; their learners become members of one stack.
+        loops: at least one; their learners share one array of actors from now on.
+        turn: held while Python works, and given to others for the time of the updates, which
+            need no interpreter.
 
     Raises:
         TypeError: a learner is not the hand-written one, which alone can be stacked.
     """
 
-    def __init__(self, loops: Sequence[TrainingLoop]) -> None:
-        self.loops = loops
+    def __init__(
+        self,
+        loops: Sequence[TrainingLoop],
+        turn: AbstractContextManager[object] | None = None,
+    ) -> None:
         learners = [loop.brain.learner for loop in loops]
         stackable = [learner for learner in learners if isinstance(learner, FusedLearner)]
         if len(stackable) < len(learners):
             raise TypeError("seeds can be batched on the device cpu only")
-        self._learners: FusedLearners = join_learners(stackable)
+        self.loops, self._turn = loops, turn or nullcontext()
+        self._actors = ActorStack(stackable)
 
     def run_iteration(self, progress: float) -> list[IterationMetrics]:
         """Run one iteration of every loop; see ``TrainingLoop.run_iteration``.
@@ -45,19 +77,22 @@ class LockStep:
         Raises:
             TrainingDiverged: a number of one of them is not finite.
         """
-        for loop in self.loops:
-            loop.begin_iteration()
-        rollouts = self._collect()
-        plans = [
-            loop.plan_update(rollout, progress)
-            for loop, rollout in zip(self.loops, rollouts, strict=True)
+        with self._turn:
+            for loop in self.loops:
+                loop.begin_iteration()
+            plans = [
+                loop.plan_update(rollout, progress)
+                for loop, rollout in zip(self.loops, self._collect(), strict=True)
+            ]
+        stats = [
+            loop.brain.learner.update(plan.batch, plan.order, **plan.settings)
+            for loop, plan in zip(self.loops, plans, strict=True)
         ]
-        batch, orders = join_plans(plans)
-        stats = self._learners.update(batch, orders, **plans[0].settings)
-        return [
-            loop.finish_iteration(*pair)
-            for loop, pair in zip(self.loops, zip(plans, stats, strict=True), strict=True)
-        ]
+        with self._turn:
+            return [
+                loop.finish_iteration(plan, own)
+                for loop, plan, own in zip(self.loops, plans, stats, strict=True)
+            ]
 
     def _collect(self) -> list[Rollout]:
         """Fill every loop's rollout; logits of all seeds are computed in one pass per step."""
@@ -69,7 +104,7 @@ class LockStep:
             seen = [collector.observe(t) for collector in collectors]
             observations = np.stack([observations for observations, _ in seen])
             features = [features for _, features in seen if features is not None]
-            logits = self._learners.compute_logits(
+            logits = self._actors.compute_logits(
                 observations, np.stack(features) if features else None
             )
             for collector, own, scale in zip(collectors, logits, scales, strict=True):
@@ -77,24 +112,3 @@ class LockStep:
         return [
             collector.finish(scale) for collector, scale in zip(collectors, scales, strict=True)
         ]
-
-
-def join_plans(plans: Sequence[UpdatePlan]) -> tuple[Batch, Orders]:
-    """Return the samples of all plans one after the other, and rows of that batch by seed."""
-    first = plans[0].batch
-    if len(plans) == 1:
-        return first, [[rows[None] for rows in order] for order in plans[0].orders]
-    joined = replace(
-        first,
-        **{
-            name: np.concatenate([getattr(plan.batch, name) for plan in plans])
-            for name, array in vars(first).items()
-            if array is not None
-        },
-    )
-    starts = len(first.actions) * np.arange(len(plans))[:, None]
-    orders = [
-        [np.stack(rows) + starts for rows in zip(*epoch, strict=True)]
-        for epoch in zip(*(plan.orders for plan in plans), strict=True)
-    ]
-    return joined, orders

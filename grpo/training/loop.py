@@ -25,7 +25,7 @@ from grpo.training.performance import Performance, PerformanceTracker, explained
 from grpo.training.rollout import Collector, Rollout, flatten_steps
 from grpo.training.scales import SlowScale
 from grpo.training.siblings import Siblings
-from grpo.training.update import Batch, UpdateSettings, UpdateStats, make_orders
+from grpo.training.update import Batch, UpdateSettings, UpdateStats, make_order
 from grpo.training.update_plan import UpdatePlan, anneal_update
 
 RETURN_SCALE_DECAY = 0.9
@@ -118,7 +118,7 @@ class TrainingLoop:
         self.seconds_collecting += time.perf_counter() - began
         plan = self.plan_update(rollout, progress)
         update_began = time.perf_counter()
-        stats = self.brain.learner.update(plan.batch, plan.orders, **plan.settings)
+        stats = self.brain.learner.update(plan.batch, plan.order, **plan.settings)
         self.seconds_updating += time.perf_counter() - update_began
         metrics = self.finish_iteration(plan, stats)
         self.seconds_total += time.perf_counter() - began
@@ -146,11 +146,11 @@ class TrainingLoop:
         explained = explained_variance(rollout.values[..., 0], returns[..., 0])
         batch = self._make_batch(rollout, combined, returns)
         sizes = len(batch.actions), algorithm.minibatch_size, algorithm.update_epochs
-        orders = make_orders(self.orders_rng, *sizes)
+        order = make_order(self.orders_rng, *sizes)
         settings = anneal_update(
             algorithm, progress, self._settings, update_actor=self.iterations > self._warmup
         )
-        return UpdatePlan(batch, orders, settings, progress, performance, weights, explained)
+        return UpdatePlan(batch, order, settings, progress, performance, weights, explained)
 
     def finish_iteration(self, plan: UpdatePlan, stats: UpdateStats) -> IterationMetrics:
         """Account for the update that was made by a plan.

@@ -22,7 +22,7 @@ from grpo.tensors import (
     take_number,
     take_tensor,
 )
-from grpo.training.kernels import follow_episodes
+from grpo.training.kernels.episodes import follow_episodes
 from grpo.training.ratios import RatioWindow
 from grpo.training.rollout import Rollout
 

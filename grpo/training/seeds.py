@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -11,7 +12,6 @@ import numpy as np
 from grpo.config import TrainConfig
 from grpo.environments.registry import check_config
 from grpo.errors import InputError
-from grpo.training.dense_network import CHUNK
 from grpo.training.job import Run, TrainingResult, count_threads
 from grpo.training.lockstep import LockStep
 from grpo.training.loop import TrainingLoop
@@ -20,7 +20,6 @@ from grpo.training.observer import SilentObserver
 from grpo.training.problems import make_problem
 from grpo.training.setup import count_iterations, make_loop
 from grpo.training.specialists import measure_baseline
-from grpo.training.update_program import is_worth_sharing
 
 Member = TypeVar("Member")
 
@@ -38,7 +37,7 @@ def train_seeds(
     """Train a configuration from several seeds in lock step; return what ``train_policy`` would.
 
     Policies and metrics are those of one training after the other, to the bit, but for wall-clock
-    times. Threads take equal shares of the seeds; small networks are left to one.
+    times. Threads take equal shares of the seeds; while one collects, the other learns.
 
     Args:
         config: the job; its own seed is not used.
@@ -52,18 +51,11 @@ def train_seeds(
     """
     _check_seeds(config, seeds)
     members = [_prepare(config.model_copy(update={"seed": seed})) for seed in seeds]
-    threads = choose_threads([member.loop for member in members], num_threads or count_threads())
+    threads = min(num_threads or count_threads(), len(members))
     with ThreadPoolExecutor(threads) as pool:
-        iterations = count_iterations(config)
-        list(pool.map(lambda share: _train(share, iterations), share_out(members, threads)))
+        iterations, turn = count_iterations(config), Lock()
+        list(pool.map(lambda share: _train(share, iterations, turn), share_out(members, threads)))
         return list(pool.map(lambda member: member.run.judge(member.run.choose()), members))
-
-
-def choose_threads(loops: Sequence[TrainingLoop], threads: int) -> int:
-    """Return by how many threads seeds learn fastest: at most so many, one for small networks."""
-    rows = min(CHUNK, len(loops) * loops[0].algorithm.minibatch_size)
-    pays = is_worth_sharing(rows, loops[0].brain.learner.shape)
-    return min(threads, len(loops)) if pays else 1
 
 
 def share_out(members: Sequence[Member], threads: int) -> list[list[Member]]:
@@ -97,9 +89,9 @@ def _prepare(config: TrainConfig) -> _Member:
     return _Member(Run(config, problem, loop, SilentObserver(), None), loop)
 
 
-def _train(members: Sequence[_Member], iterations: int) -> None:
-    """Run all iterations of some seeds together."""
-    batch = LockStep([member.loop for member in members])
+def _train(members: Sequence[_Member], iterations: int, turn: Lock) -> None:
+    """Run all iterations of some seeds together; see ``LockStep``."""
+    batch = LockStep([member.loop for member in members], turn)
     for iteration in range(iterations):
         metrics = batch.run_iteration(iteration / iterations)
         for member, own in zip(members, metrics, strict=True):

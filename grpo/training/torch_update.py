@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from grpo.models.actor_critic import ActorCritic
-from grpo.models.parameters import Float32, Int64, NetworkShape
+from grpo.models.parameters import Float32, NetworkShape
 from grpo.objectives.surrogate import clipped_surrogate, squared_error
 from grpo.tensors import Tensors, join_tensors, select_tensors, take_number, take_tensor
-from grpo.training.update import Batch, UpdateSettings, UpdateStats
+from grpo.training.update import Batch, MinibatchOrder, UpdateSettings, UpdateStats
 
 SHARED_COLUMNS = 7
 """What a minibatch holds; behind them stands what only the critic sees, if it sees more."""
@@ -100,7 +100,7 @@ class TorchLearner:
     def update(
         self,
         batch: Batch,
-        orders: list[list[Int64]],
+        order: MinibatchOrder,
         *,
         learning_rate: float,
         ent_coef: float,
@@ -119,9 +119,9 @@ class TorchLearner:
         nothing = torch.zeros(4, device=self.device)
         actor, value_loss = nothing, nothing[0]
         epochs, stopped = 0, not update_actor
-        for order in orders:
+        for epoch in range(len(order.rows)):
             sums, value_loss = nothing.clone(), nothing[0].clone()
-            for rows in order:
+            for rows in order.split(epoch):
                 chosen = self._send(rows)
                 minibatch = [item[chosen] for item in data]
                 share = len(rows) / len(batch.actions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
 
@@ -45,6 +45,22 @@ class Batch:
     def seen_by_critic(self) -> Float32:
         """[S, O + X] float32, the critic's inputs."""
         return self.observations if self.critic_inputs is None else self.critic_inputs
+
+
+class MinibatchOrder(NamedTuple):
+    """In which order a batch is learned from.
+
+    Attributes:
+        rows: [E, S] int64, the rows of the batch, shuffled anew for every epoch.
+        ends: [M + 1] int64: minibatch m of an epoch holds its rows ``ends[m]`` to ``ends[m + 1]``.
+    """
+
+    rows: Int64
+    ends: Int64
+
+    def split(self, epoch: int) -> list[Int64]:
+        """Return the minibatches of an epoch."""
+        return [self.rows[epoch, start:end] for start, end in pairwise(self.ends)]
 
 
 @dataclass(frozen=True)
@@ -143,26 +159,26 @@ class Learner(Protocol):
     def update(
         self,
         batch: Batch,
-        orders: list[list[Int64]],
+        order: MinibatchOrder,
         *,
         learning_rate: float,
         ent_coef: float,
         settings: UpdateSettings,
         update_actor: bool = True,
     ) -> UpdateStats:
-        """Run PPO's epochs over minibatches given by row numbers."""
+        """Run PPO's epochs; the actor stops after an epoch beyond the target KL."""
         ...
 
 
-def make_orders(
+def make_order(
     rng: np.random.Generator, num_samples: int, minibatch_size: int, num_epochs: int
-) -> list[list[Int64]]:
+) -> MinibatchOrder:
     """Shuffle rows into minibatches of nearly equal size, anew for every epoch."""
     count = max(1, round(num_samples / minibatch_size))
     size, longer = divmod(num_samples, count)
     ends = [size * i + min(i, longer) for i in range(count + 1)]
-    epochs = (rng.permutation(num_samples) for _ in range(num_epochs))
-    return [[rows[a:b] for a, b in pairwise(ends)] for rows in epochs]
+    rows = np.stack([rng.permutation(num_samples) for _ in range(num_epochs)])
+    return MinibatchOrder(rows, np.array(ends))
 
 
 def make_learner(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from grpo.config import Algorithm
-from grpo.models.parameters import Int64
 from grpo.training.objective import GroupWeights
 from grpo.training.performance import Performance
-from grpo.training.update import Batch, UpdateArguments, UpdateSettings
+from grpo.training.update import Batch, MinibatchOrder, UpdateArguments, UpdateSettings
 
 
 class UpdatePlan(NamedTuple):
@@ -16,7 +15,7 @@ class UpdatePlan(NamedTuple):
 
     Attributes:
         batch: its samples.
-        orders: rows by epoch and minibatch.
+        order: in which they are learned from.
         settings: of this update.
         progress: share of the training that is behind.
         performance: what was judged.
@@ -25,7 +24,7 @@ class UpdatePlan(NamedTuple):
     """
 
     batch: Batch
-    orders: list[list[Int64]]
+    order: MinibatchOrder
     settings: UpdateArguments
     progress: float
     performance: Performance

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 import grpo
 from grpo.environments.hospital.physics import state as columns
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
 from grpo.environments.hospital.rules.dispatch_rules import make_rule
 from grpo.environments.hospital.simulate import PatientLog, simulate
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
+from grpo.kernel_cache import kernel_cache_folder
 from tests.grpo.hospital.problems import LinearPolicy, random_allowed, rural
 
 
@@ -126,7 +126,7 @@ def test_an_edited_callee_gives_the_new_answer(tmp_path: Path, where: str) -> No
     )
     program = (
         "import os, pathlib\n"
-        "from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder\n"
+        "from grpo.kernel_cache import kernel_cache_folder\n"
         f"if {where == 'given folder'}:\n"
         "    root = pathlib.Path(os.environ['PROBE_ROOT'])\n"
         "    os.environ['NUMBA_CACHE_DIR'] = str(kernel_cache_folder(root))\n"

@@ -8,4 +8,4 @@ import pytest
 @pytest.fixture
 def threads_share_small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let two threads work where they are given, also on networks too small to gain by that."""
-    monkeypatch.setattr("grpo.training.update_program.WORTH_SHARING", 0)
+    monkeypatch.setattr("grpo.training.fused_update.WORTH_SHARING", 0)

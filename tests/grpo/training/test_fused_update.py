@@ -20,11 +20,11 @@ from grpo.models.parameters import (
 from grpo.objectives.surrogate import clipped_surrogate
 from grpo.training.dense_network import CHUNK
 from grpo.training.fused_update import FusedLearner
-from grpo.training.gradients import GradientWorker, Samples, SurrogateLoss
-from grpo.training.kernels import mask_logits, sample_actions, surrogate_gradient
+from grpo.training.kernels.losses import exponentiate, mask_logits, surrogate_gradient
+from grpo.training.kernels.sampling import sample_actions
 from grpo.training.torch_update import TorchLearner
-from grpo.training.update import Batch, UpdateSettings, make_learner, make_orders
-from grpo.training.update_program import cut_minibatch
+from grpo.training.update import Batch, MinibatchOrder, UpdateSettings, make_learner, make_order
+from grpo.training.update_epochs import cut_order
 
 SETTINGS = UpdateSettings(clip_coef=0.2, vf_coef=0.5, max_grad_norm=0.5, target_kl=None)
 
@@ -66,6 +66,14 @@ def make_pair(shape: NetworkShape) -> Any:
     return FusedLearner(shape, actor, critic), TorchLearner(shape, actor, critic)
 
 
+def measure_actor_gradient(learner: FusedLearner, batch: Batch) -> Any:
+    """Return the gradient [P] over a whole batch: ten times Adam's first moment after one step."""
+    order = MinibatchOrder(np.arange(len(batch.actions))[None], np.array([0, len(batch.actions)]))
+    settings = replace(SETTINGS, max_grad_norm=np.inf)
+    learner.update(batch, order, learning_rate=0.0, ent_coef=0.01, settings=settings)
+    return 10 * learner.actor.kernel.first
+
+
 def test_surrogate_gradient_equals_autograd() -> None:
     shape = make_shape()
     batch = make_batch(shape, 300)
@@ -82,22 +90,24 @@ def test_surrogate_gradient_equals_autograd() -> None:
     )
     torch.autograd.backward(parts.loss)
     assert reference.grad is not None
-    statistics = np.zeros((1, 4))
+    sums, powers, gradient = np.zeros(4), np.empty_like(logits), np.empty_like(logits)
     mask_logits(logits, batch.action_masks)
+    exponentiate(logits.reshape(-1), powers.reshape(-1))
     surrogate_gradient(
         logits,
-        np.exp(logits),
+        powers,
         batch.actions,
         batch.log_probs,
         batch.advantages,
         0.2,
         0.01,
         1 / 300,
-        statistics,
+        gradient,
+        sums,
     )
-    assert np.abs(logits - reference.grad.numpy()).max() < 1e-7
+    assert np.abs(gradient - reference.grad.numpy()).max() < 1e-7
     expected = [-float(parts.policy_loss.detach()), *(float(part.detach()) for part in parts[2:])]
-    assert statistics[0] / 300 == pytest.approx(expected, rel=1e-4)
+    assert sums / 300 == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("hidden", [(8,), (16, 24), (8, 8, 8)])
@@ -109,11 +119,7 @@ def test_actor_gradient_through_all_layers_equals_autograd(
     fused, reference = make_pair(shape)
     samples = CHUNK + 100  # more than one chunk
     batch = make_batch(shape, samples, features=features)
-    worker = GradientWorker(shape, fused.networks.actors, fused.networks.critics)
-    for half, start in enumerate((0, CHUNK)):
-        rows = np.arange(start, min(start + CHUNK, samples))[None]
-        piece = Samples(batch, rows, batch.observations[rows], 1 / samples)
-        worker.add_actor_gradient(piece, SurrogateLoss(0.2, 0.01), np.zeros((1, 4)), half)
+    found = measure_actor_gradient(fused, batch)
     loss = clipped_surrogate(
         reference.network.actor(
             torch.from_numpy(batch.observations),
@@ -130,8 +136,7 @@ def test_actor_gradient_through_all_layers_equals_autograd(
     gradient = reference.network.actor.flat.grad
     assert gradient is not None
     expected = gradient.numpy()
-    ours = fused.networks.actors.state.gradient.sum(axis=0)[0]
-    assert np.abs(ours - expected).max() < 1e-6 * max(1, np.abs(expected).max())
+    assert np.abs(found - expected).max() < 1e-6 * max(1, np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("target_kl", "num_heads"), [(None, 3), (None, 1), (1e-4, 3)])
@@ -148,10 +153,10 @@ def test_whole_update_agrees_with_the_torch_reference(
     )
     batch = replace(batch, actions=drawn, log_probs=log_probs)
     settings = replace(SETTINGS, target_kl=target_kl)
-    orders = make_orders(np.random.default_rng(1), 600, 200, 3)
+    order = make_order(np.random.default_rng(1), 600, 200, 3)
     kwargs = {"learning_rate": 1e-3, "ent_coef": 0.01, "settings": settings}
-    stats = fused.update(batch, orders, **kwargs)
-    expected = reference.update(batch, orders, **kwargs)
+    stats = fused.update(batch, order, **kwargs)
+    expected = reference.update(batch, order, **kwargs)
     assert np.abs(fused.actor_parameters - reference.actor_parameters).max() < 2e-5
     assert np.abs(fused.critic_parameters - reference.critic_parameters).max() < 2e-5
     assert stats.epochs == expected.epochs
@@ -173,12 +178,12 @@ def test_number_of_threads_does_not_change_a_bit(minibatch: int, target_kl: floa
     chosen = logits[np.arange(samples), batch.actions]
     batch.log_probs[...] = chosen - np.log(np.exp(logits).sum(axis=1))
     settings = replace(SETTINGS, target_kl=target_kl)
-    orders = make_orders(np.random.default_rng(1), samples, minibatch, 4)
+    order = make_order(np.random.default_rng(1), samples, minibatch, 4)
     results, kept = [], []
     for num_threads in (1, 2):
         learner = FusedLearner(shape, actor, critic, num_threads=num_threads)
         results.append(
-            learner.update(batch, orders, learning_rate=1e-2, ent_coef=0.01, settings=settings)
+            learner.update(batch, order, learning_rate=1e-2, ent_coef=0.01, settings=settings)
         )
         kept.append((learner.actor_parameters.copy(), learner.critic_parameters.copy()))
     assert results[0] == results[1]
@@ -188,35 +193,77 @@ def test_number_of_threads_does_not_change_a_bit(minibatch: int, target_kl: floa
 
 
 @pytest.mark.usefixtures("threads_share_small_networks")
-def test_a_failure_in_either_thread_ends_the_update(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failing", ["actor", "critic"])
+def test_a_failure_in_either_thread_ends_the_update(
+    failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: Any) -> None:
+        raise OverflowError(failing)
+
     shape = make_shape()
-    batch = make_batch(shape, 2 * CHUNK)
-    for failing in (0, 1):
-        learner = FusedLearner(shape, *make_parameters(shape), num_threads=2)
-        orders = make_orders(np.random.default_rng(1), 2 * CHUNK, 2 * CHUNK, 2)
-        monkeypatch.setattr(learner.networks.workers[failing], "add_critic_gradient", None)
-        with pytest.raises(TypeError, match="not callable"):
-            learner.update(batch, orders, learning_rate=1e-2, ent_coef=0.01, settings=SETTINGS)
+    learner = FusedLearner(shape, *make_parameters(shape), num_threads=2)
+    order = make_order(np.random.default_rng(1), 600, 300, 2)
+    monkeypatch.setattr(f"grpo.training.update_epochs.teach_{failing}", fail)
+    with pytest.raises(OverflowError, match=failing):
+        learner.update(
+            make_batch(shape, 600), order, learning_rate=1e-2, ent_coef=0.01, settings=SETTINGS
+        )
 
 
-@given(st.integers(min_value=1, max_value=6 * CHUNK))
-def test_halves_of_a_minibatch_hold_every_row_once_in_pieces_of_a_chunk(size: int) -> None:
-    rows = np.arange(size)
-    halves = [[rows[columns][piece] for piece in pieces] for columns, pieces in cut_minibatch(size)]
-    assert np.array_equal(np.concatenate([piece for half in halves for piece in half]), rows)
-    assert max(len(piece) for half in halves for piece in half) <= CHUNK
-    first, second = (sum(map(len, half)) for half in halves)
-    assert first - second <= 1 if size > CHUNK else second == 0
+@pytest.mark.parametrize("target_kl", [None, 1e-3])
+def test_cutting_an_update_into_calls_does_not_change_a_bit(
+    target_kl: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape, samples = make_shape(), 1000
+    actor, critic = make_parameters(shape)
+    batch = make_batch(shape, samples)
+    order = make_order(np.random.default_rng(1), samples, 200, 3)
+    settings, results, kept = replace(SETTINGS, target_kl=target_kl), [], []
+    for work in (1, 2 * 200 * len(actor), 10**9):  # one minibatch a call, two, all
+        monkeypatch.setattr("grpo.training.update_epochs.WORK_AT_ONCE", work)
+        learner = FusedLearner(shape, actor, critic)
+        results.append(
+            learner.update(batch, order, learning_rate=1e-2, ent_coef=0.01, settings=settings)
+        )
+        kept.append((learner.actor_parameters.copy(), learner.critic_parameters.copy()))
+    assert results[0] == results[1] == results[2]
+    for mine, theirs in zip(kept[0], kept[2], strict=True):
+        assert np.array_equal(mine, theirs)
+    for mine, theirs in zip(kept[1], kept[2], strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+@given(
+    samples=st.integers(1, 300),
+    minibatch=st.integers(1, 100),
+    epochs=st.integers(1, 4),
+    work=st.integers(1, 1000),
+    by_epoch=st.booleans(),
+)
+def test_calls_take_every_minibatch_once_in_order_and_end_with_epochs_where_asked(
+    samples: int, minibatch: int, epochs: int, work: int, by_epoch: bool
+) -> None:
+    order = make_order(np.random.default_rng(0), samples, minibatch, epochs)
+    per_epoch = len(order.ends) - 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("grpo.training.update_epochs.WORK_AT_ONCE", work)
+        parts = list(cut_order(order, 1, by_epoch=by_epoch))
+    taken = [number for part in parts for number in range(part.first, part.last)]
+    assert taken == list(range(epochs * per_epoch))
+    if by_epoch:
+        assert all(part.first // per_epoch == (part.last - 1) // per_epoch for part in parts)
+    largest = int(np.diff(order.ends).max())
+    assert all((part.last - part.first) * largest <= max(work, largest) for part in parts)
 
 
 def test_critic_alone_leaves_the_actor_as_it_is() -> None:
     shape = make_shape()
     for learner in make_pair(shape):
         before = learner.actor_parameters.copy()
-        orders = make_orders(np.random.default_rng(1), 200, 100, 1)
+        order = make_order(np.random.default_rng(1), 200, 100, 1)
         learner.update(
             make_batch(shape, 200),
-            orders,
+            order,
             learning_rate=1e-2,
             ent_coef=0.0,
             settings=SETTINGS,
@@ -248,10 +295,12 @@ def test_both_learners_compute_the_same_logits_and_values() -> None:
 
 
 def test_minibatches_of_an_epoch_hold_every_row_once() -> None:
-    orders = make_orders(np.random.default_rng(0), 1000, 300, 2)
-    assert [len(order) for order in orders] == [3, 3]
-    for order in orders:
-        assert sorted(np.concatenate(order).tolist()) == list(range(1000))
+    order = make_order(np.random.default_rng(0), 1000, 300, 2)
+    for epoch in (0, 1):
+        minibatches = order.split(epoch)
+        assert [len(rows) for rows in minibatches] == [334, 333, 333]
+        assert sorted(np.concatenate(minibatches).tolist()) == list(range(1000))
+    assert not np.array_equal(order.rows[0], order.rows[1])
 
 
 def test_actions_are_drawn_with_the_masked_softmax_probabilities() -> None:
@@ -279,10 +328,10 @@ def test_cuda_learner_computes_and_learns_what_the_cpu_does() -> None:
     shape = make_shape()
     actor, critic = make_parameters(shape)
     batch = make_batch(shape, 600)
-    orders = make_orders(np.random.default_rng(1), 600, 200, 3)
+    order = make_order(np.random.default_rng(1), 600, 200, 3)
     learners = [TorchLearner(shape, actor, critic, device=name) for name in ("cpu", "cuda")]
     for learner in learners:
-        learner.update(batch, orders, learning_rate=1e-3, ent_coef=0.01, settings=SETTINGS)
+        learner.update(batch, order, learning_rate=1e-3, ent_coef=0.01, settings=SETTINGS)
     cpu, cuda = learners
     assert np.abs(cpu.actor_parameters - cuda.actor_parameters).max() < 1e-4
     assert np.abs(cpu.critic_parameters - cuda.critic_parameters).max() < 1e-4
@@ -307,9 +356,9 @@ def test_both_learners_make_the_same_update_of_a_critic_that_sees_more() -> None
     more = np.random.default_rng(1).standard_normal((600, 4)).astype(np.float32)
     batch = replace(batch, critic_inputs=np.concatenate([batch.observations, more], axis=1))
     fused, reference = make_pair(shape)
-    orders = make_orders(np.random.default_rng(2), 600, 200, 2)
+    order = make_order(np.random.default_rng(2), 600, 200, 2)
     for learner in (fused, reference):
-        learner.update(batch, orders, learning_rate=1e-3, ent_coef=0.01, settings=SETTINGS)
+        learner.update(batch, order, learning_rate=1e-3, ent_coef=0.01, settings=SETTINGS)
     assert np.abs(fused.critic_parameters - reference.critic_parameters).max() < 1e-5
     values = fused.compute_values(batch.seen_by_critic)
     assert np.abs(values - reference.compute_values(batch.seen_by_critic)).max() < 1e-4

@@ -12,13 +12,13 @@ from grpo.config import Algorithm
 from grpo.models.parameters import NetworkShape
 from grpo.objectives.surrogate import masked_log_softmax
 from grpo.training.brain import Brain
-from grpo.training.gradients import GradientWorker, Samples, SurrogateLoss
 from grpo.training.loop import TrainingLoop
 from grpo.training.objective import make_objective
 from grpo.training.observer import TrainingDiverged
 from grpo.training.torch_update import TorchLearner
 from grpo.training.update import UpdateSettings, make_learner
 from tests.grpo.training.bandits import T1, RewardGroupBandit
+from tests.grpo.training.test_fused_update import measure_actor_gradient
 
 MIXTURES = ("softmin", "worst", "cvar", "gini", "group_dro")
 
@@ -122,11 +122,8 @@ def test_gradient_at_weight_zero_equals_a_plain_ppo_loss() -> None:
     combined = loop._combine(advantages, rollout, weights, performance)
     batch = loop._make_batch(rollout, combined, returns)
     learner = loop.brain.learner
-    learner.networks.actors.state.gradient[...] = 0.0
-    rows = np.arange(len(batch.actions))
-    worker = GradientWorker(learner.shape, learner.networks.actors, learner.networks.critics)
-    samples = Samples(batch, rows[None], batch.observations[None], 1 / len(rows))
-    worker.add_actor_gradient(samples, SurrogateLoss(0.2, 0.01), np.zeros((1, 4)))
+    learner.actor.kernel.first[...] = 0.0
+    found, samples = measure_actor_gradient(learner, batch), len(batch.actions)
 
     values = rollout.values[..., 0]
     plain = (rollout.rewards[..., 0] - values).astype(np.float64)  # every step ends its episode
@@ -135,10 +132,10 @@ def test_gradient_at_weight_zero_equals_a_plain_ppo_loss() -> None:
         learner.shape, learner.actor_parameters, learner.critic_parameters
     ).network.double()
     log_probs = masked_log_softmax(
-        reference.actor(torch.from_numpy(batch.observations).double(), torch.zeros(len(rows), 3)),
-        torch.ones(len(rows), 3, dtype=torch.bool),
+        reference.actor(torch.from_numpy(batch.observations).double(), torch.zeros(samples, 3)),
+        torch.ones(samples, 3, dtype=torch.bool),
     )
-    taken = log_probs[torch.arange(len(rows)), torch.from_numpy(batch.actions)]
+    taken = log_probs[torch.arange(samples), torch.from_numpy(batch.actions)]
     ratio = (taken - torch.from_numpy(batch.log_probs)).exp()
     scale = float(np.abs(combined).max() / np.abs(plain).max())
     adv = torch.from_numpy(plain.reshape(-1) * scale)
@@ -146,7 +143,7 @@ def test_gradient_at_weight_zero_equals_a_plain_ppo_loss() -> None:
     entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
     torch.autograd.backward(-(surrogate + 0.01 * entropy))
     assert reference.actor.flat.grad is not None
-    difference = learner.networks.actors.state.gradient[0, 0] - reference.actor.flat.grad.numpy()
+    difference = found - reference.actor.flat.grad.numpy()
     assert np.abs(difference).max() < 1e-6
 
 

@@ -18,7 +18,7 @@ from grpo.models.parameters import NetworkShape, initialise_actor, initialise_cr
 from grpo.tensors import restore_generator, save_generator, take_tensor
 from grpo.training.checkpoint import MAX_BYTES, load_checkpoint
 from grpo.training.specialists import _measured
-from grpo.training.update import Batch, Learner, UpdateSettings, make_learner
+from grpo.training.update import Batch, Learner, MinibatchOrder, UpdateSettings, make_learner
 from tests.grpo.training.resumed import run_part
 
 HOSPITAL: dict[str, Any] = {
@@ -148,6 +148,7 @@ def test_a_restored_learner_makes_the_same_next_update(device: str) -> None:
         -np.abs(floats[0]), floats[1], floats[2][:, None],
     )  # fmt: skip
     settings = UpdateSettings(0.2, 0.5, 0.5, None)
+    order = MinibatchOrder(np.tile(np.arange(32), (3, 1)), np.array([0, 32]))
 
     def make() -> Learner:
         if device == "cpu":
@@ -157,9 +158,7 @@ def test_a_restored_learner_makes_the_same_next_update(device: str) -> None:
         return TorchLearner(shape, actor, critic, device="cpu")
 
     def update(learner: Learner) -> np.ndarray:
-        learner.update(
-            batch, [[np.arange(32)]] * 3, learning_rate=0.01, ent_coef=0.01, settings=settings
-        )
+        learner.update(batch, order, learning_rate=0.01, ent_coef=0.01, settings=settings)
         return np.concatenate([learner.actor_parameters, learner.critic_parameters])
 
     first = make()

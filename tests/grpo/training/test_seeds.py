@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,11 @@ import pytest
 from grpo.config import TrainConfig
 from grpo.errors import InputError
 from grpo.models.parameters import NetworkShape
-from grpo.training.dense_network import CHUNK, split_stack
-from grpo.training.fused_update import FusedLearner, join_learners
+from grpo.training.fused_update import FusedLearner
 from grpo.training.job import train_policy
-from grpo.training.lockstep import LockStep, join_plans
-from grpo.training.seeds import choose_threads, share_out, train_seeds
-from grpo.training.update import make_orders
+from grpo.training.lockstep import ActorStack, LockStep
+from grpo.training.seeds import share_out, train_seeds
+from grpo.training.update import ROWS_AT_ONCE, make_order
 from tests.grpo.training.bandits import T1, RewardGroupBandit
 from tests.grpo.training.test_fused_update import SETTINGS, make_batch, make_parameters
 from tests.grpo.training.test_loop import make_algorithm, make_loop
@@ -30,41 +28,20 @@ JOB: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("minibatch", [100, CHUNK + 50])
-def test_stacked_learners_make_the_update_of_each_alone(minibatch: int) -> None:
-    shape, samples = NetworkShape(7, (16, 24), 5, 3), 2 * minibatch
-    alone = [FusedLearner(shape, *make_parameters(shape, seed)) for seed in range(3)]
+def test_stacked_actors_give_the_logits_of_each_alone_and_learn_on() -> None:
+    shape, rows = NetworkShape(7, (16, 24), 5, 3), 2 * ROWS_AT_ONCE + 30
     members = [FusedLearner(shape, *make_parameters(shape, seed)) for seed in range(3)]
-    batches = [make_batch(shape, samples, seed=seed) for seed in range(3)]
-    orders = [make_orders(np.random.default_rng(s), samples, minibatch, 4) for s in range(3)]
-    for batch, learner in zip(batches, alone, strict=True):
-        logits = learner.compute_logits(batch.observations, batch.index_features)
-        chosen = logits[np.arange(samples), batch.actions]
-        batch.log_probs[...] = chosen - np.log(np.exp(logits).sum(axis=1))
-    kwargs: dict[str, Any] = {"learning_rate": 1e-2, "ent_coef": 0.01}
-    first_epochs = [
-        FusedLearner(shape, *make_parameters(shape, seed)).update(
-            batches[seed], orders[seed][:1], settings=SETTINGS, **kwargs
-        )
-        for seed in range(3)
-    ]
-    settings = replace(SETTINGS, target_kl=float(np.median([s.approx_kl for s in first_epochs])))
-    expected = [
-        learner.update(batch, order, settings=settings, **kwargs)
-        for learner, batch, order in zip(alone, batches, orders, strict=True)
-    ]
-    plans = [
-        type("Plan", (), {"batch": batch, "orders": order})()
-        for batch, order in zip(batches, orders, strict=True)
-    ]
-    stacked = join_learners(members)
-    assert stacked.update(*join_plans(plans), settings=settings, **kwargs) == expected
-    assert len({stats.epochs for stats in expected}) > 1  # one stopped after an epoch, one did not
-    for one, member in zip(alone, members, strict=True):
-        assert np.array_equal(one.actor_parameters, member.actor_parameters)
-        assert np.array_equal(one.critic_parameters, member.critic_parameters)
-        states = one.save_state(), member.save_state()
-        assert all(np.array_equal(value, states[1][name]) for name, value in states[0].items())
+    batches = [make_batch(shape, rows, seed=seed) for seed in range(3)]
+    stack = ActorStack(members)
+    observations = np.stack([batch.observations for batch in batches])
+    features = np.stack([batch.index_features for batch in batches])
+    order = make_order(np.random.default_rng(0), rows, 100, 1)
+    for _ in range(2):
+        together = stack.compute_logits(observations, features)
+        for own, learner, batch in zip(together, members, batches, strict=True):
+            alone = learner.compute_logits(batch.observations, batch.index_features)
+            assert np.array_equal(own, alone)
+            learner.update(batch, order, learning_rate=0.1, ent_coef=0.0, settings=SETTINGS)
 
 
 def test_loops_in_lock_step_learn_what_each_learns_alone() -> None:
@@ -112,22 +89,6 @@ def test_what_cannot_be_batched_is_refused(
     with pytest.raises(InputError) as refused:
         train_seeds(TrainConfig.parse(JOB | fields), seeds)
     assert refused.value.issues[0].pointer == pointer
-
-
-def test_neighbours_fill_a_chunk_and_stopped_seeds_are_left_out() -> None:
-    assert split_stack(range(5), CHUNK // 2) == [(0, 2), (2, 4), (4, 5)]
-    assert split_stack([0, 2, 3, 4], CHUNK // 3) == [(0, 1), (2, 5)]
-    assert split_stack(range(2), CHUNK) == [(0, 1), (1, 2)]
-
-
-@pytest.mark.parametrize(("width", "threads"), [(16, 1), (64, 2)])
-def test_a_second_thread_takes_part_where_networks_are_large_enough(
-    width: int, threads: int
-) -> None:
-    algorithm = make_algorithm(hidden_sizes=[width, width], minibatch_size=512)
-    loops = [make_loop(RewardGroupBandit(64, T1), algorithm, seed=seed) for seed in range(8)]
-    assert choose_threads(loops, 2) == threads
-    assert choose_threads(loops, 1) == 1
 
 
 def test_threads_share_seeds_evenly_and_in_order() -> None:

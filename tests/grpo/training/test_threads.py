@@ -10,7 +10,6 @@ import pytest
 from grpo.config import TrainConfig
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
 from grpo.training.lane import divide_rows
-from grpo.training.meeting import BrokenMeetingError, Meeting
 from grpo.training.problems import make_problem
 from grpo.training.setup import make_loop
 from grpo.training.update import ROWS_AT_ONCE
@@ -82,22 +81,3 @@ def test_parts_end_at_multiples_of_the_rows_looked_at_at_once(
     rows: int, parts: int, ends: list[int]
 ) -> None:
     assert divide_rows(rows, parts) == ends
-
-
-def test_the_last_to_arrive_does_what_both_have_to_wait_for() -> None:
-    meeting, done = Meeting(), []
-    for turn in range(3):
-        first = turn % 2
-        meeting.arrive(first, lambda: done.append("too early"))
-        meeting.arrive(1 - first, lambda: done.append("both"))
-        for thread in (0, 1):
-            meeting.wait(thread)
-    assert done == ["both"] * 3
-
-
-def test_nobody_waits_for_a_thread_that_failed() -> None:
-    meeting = Meeting()
-    meeting.arrive(0, lambda: None)
-    meeting.break_up()
-    with pytest.raises(BrokenMeetingError):
-        meeting.wait(0)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
-from grpo.environments.hospital.physics.kernel_cache import kernel_cache_folder
-from grpo.jit import jit
+from grpo.jit import NO_WRAPPERS, jit
 
 OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "_nrt": False,
 }
-# The door through which Python calls, with its unpacking of all arrays, takes long to compile: a
-# third of all. Without it a call from Python ends the process, so only kernels may call these.
-NO_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-FALLBACK_ROOT = Path(__file__).parent / "__pycache__"
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -29,8 +23,7 @@ def kernel(function: F) -> F:
 
     Kernels create no arrays, so numba's reference counting is off (``_nrt``): counting the
     arrays of State and Parameters atomically at every call took half the time. Floating-point
-    arithmetic keeps IEEE rules (no fastmath): same seed, same bits. Where no
-    ``NUMBA_CACHE_DIR`` was set, the cache goes to a digest-named folder beside this file.
+    arithmetic keeps IEEE rules (no fastmath): same seed, same bits.
     """
     return _compile(function, {})
 
@@ -54,13 +47,7 @@ def merged(function: F) -> F:
 
 
 def _compile(function: F, more: dict[str, Any]) -> F:
-    config = vars(numba.config)
-    given = config["CACHE_DIR"]
-    config["CACHE_DIR"] = given or str(kernel_cache_folder(FALLBACK_ROOT))
-    try:
-        compiled: Any = jit(**OPTIONS, **more)(function)
-    finally:
-        config["CACHE_DIR"] = given
+    compiled: Any = jit(**OPTIONS, **more)(function)
     find_template = compiled.get_call_template
     compiled.get_call_template = lambda args, kws: find_template(tuple(map(_plain, args)), kws)
     return cast(F, compiled)

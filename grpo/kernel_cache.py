@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept: a folder whose name changes whenever an answer could.
+"""Where compiled functions are kept: a folder whose name changes whenever an answer could.
 
 Numba's disk cache checks the file of the function it loads, not the files of the functions which
 that one calls, and would go on answering as before an edit there. So the folder ends in a digest
@@ -15,9 +15,15 @@ from pathlib import Path
 
 CPU_INFO = Path("/proc/cpuinfo")
 DIGEST_LENGTH = 16
-HOSPITAL = Path(__file__).parent.parent
-KERNEL_SOURCES = ("physics", "compiling")
-"""Folders whose code is compiled, or whose numbers are compiled into it."""
+LIBRARY = Path(__file__).parent
+FALLBACK_ROOT = LIBRARY / "__pycache__"
+KERNEL_SOURCES = (
+    "blas.py",
+    "environments/hospital/physics/*.py",
+    "environments/hospital/compiling/*.py",
+    "training/kernels/*.py",
+)
+"""Files whose functions are compiled into those of other files, or whose numbers are."""
 
 
 def kernel_cache_folder(root: Path) -> Path:
@@ -33,8 +39,8 @@ def kernel_cache_folder(root: Path) -> Path:
 def kernel_digest() -> str:
     """Return the digest of sources, versions of numba and numpy, and the processor's name."""
     digest = hashlib.sha256()
-    for folder in KERNEL_SOURCES:
-        for path in sorted((HOSPITAL / folder).glob("*.py")):
+    for sources in KERNEL_SOURCES:
+        for path in sorted(LIBRARY.glob(sources)):
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     for package in ("numba", "llvmlite", "numpy"):
         digest.update(version(package).encode() + b"\0")

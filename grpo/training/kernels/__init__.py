@@ -1,0 +1,1 @@
+"""What training compiles: networks, losses and whole epochs of minibatches, without Python."""
