@@ -3,8 +3,8 @@
     python -m benchmarks.breakdown --timesteps 500000
 
 The parts are timed from outside, by wrapping what the loop calls, in processor time of one thread,
-which hardly depends on what else runs. The floor of the update is the time that plain matrix
-products of the same shapes need here, at their best.
+which hardly depends on what else runs; what the timing itself takes is left out. The floor of the
+update is the time that plain matrix products of the same shapes need here, at their best.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -48,14 +49,16 @@ TASKS = {
 }
 PARTS = ("environment", "inference", "advantages", "update")
 PROBE_SECONDS = 0.3
+PROBE_CALLS = 20_000
 WARM_ITERATIONS = 2
 
 
 class Clock:
-    """Seconds by part, of processor time unless another clock is given."""
+    """Seconds and calls by part, of processor time unless another clock is given."""
 
     def __init__(self, read: Callable[[], float] = time.process_time) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.calls: dict[str, int] = defaultdict(int)
         self._read = read
 
     def time(self, owner: Any, name: str, part: str) -> None:
@@ -68,8 +71,21 @@ class Clock:
                 return inner(*args, **kwargs)
             finally:
                 self.seconds[part] += self._read() - began
+                self.calls[part] += 1
 
         setattr(owner, name, timed)
+
+    def find_own_seconds(self) -> tuple[float, float]:
+        """Return what timing a call takes, and how much of that it counts under the call's part.
+
+        A reading of the processor's time asks the kernel and takes longer than small calls do.
+        """
+        clock, owner = Clock(self._read), SimpleNamespace(nothing=lambda: None)
+        clock.time(owner, "nothing", "nothing")
+        began = self._read()
+        for _ in range(PROBE_CALLS):
+            owner.nothing()
+        return (self._read() - began) / PROBE_CALLS, clock.seconds["nothing"] / PROBE_CALLS
 
 
 def measure(task: Task, timesteps: int) -> dict[str, Any]:
@@ -93,8 +109,12 @@ def measure(task: Task, timesteps: int) -> dict[str, Any]:
     for iteration in range(iterations):
         loop.run_iteration(iteration / iterations)
     seconds = time.process_time() - began
+    own, counted = clock.find_own_seconds()
+    seconds -= own * sum(clock.calls.values())
     samples = iterations * task.samples
-    micro = {part: 1e6 * clock.seconds[part] / samples for part in PARTS}
+    micro = {
+        part: 1e6 * (clock.seconds[part] - counted * clock.calls[part]) / samples for part in PARTS
+    }
     total = 1e6 * seconds / samples
     floor = update_floor(loop, task)
     return {

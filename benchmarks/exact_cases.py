@@ -11,7 +11,7 @@ import numpy as np
 from grpo.environments.tabular import TabularProblem
 from grpo.environments.vector import Float64
 from grpo.models.policy import Policy, with_serving
-from grpo.objectives.advantages import generalized_advantages
+from grpo.objectives.advantage_estimation import generalized_advantages
 from grpo.objectives.baselines import GroupBaseline
 from grpo.oracles.problems import (
     make_random,

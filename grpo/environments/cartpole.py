@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import gymnasium
 import numpy as np
@@ -24,6 +24,8 @@ CONSTANTS = (
 )
 START_RANGE = 0.05
 """Every component of a first state is uniform in plus or minus this."""
+STARTS_AT_ONCE = 8
+"""First states drawn ahead for each environment: its generator gives the same ones by one."""
 
 
 class CartPolesTogether(BatchArrays):
@@ -39,6 +41,8 @@ class CartPolesTogether(BatchArrays):
         environments: N CartPoles for which ``are_cartpoles`` holds; read, never stepped.
     """
 
+    by_row = (*BatchArrays.by_row, "_steps", "_starts", "_used", "_generators")
+
     def __init__(self, environments: Sequence[AnyEnv]) -> None:
         count = len(environments)
         super().__init__(count, 4, 2)
@@ -50,46 +54,73 @@ class CartPolesTogether(BatchArrays):
             dtype=np.float64,
         )
         self._state: Float64 = np.zeros((4, count))
+        self._cosines, self._sines = np.zeros(count), np.zeros(count)
         self._steps: Int64 = np.zeros(count, dtype=np.int64)
-        self._generators: list[np.random.Generator] = []
+        self._starts: Float64 = np.zeros((count, STARTS_AT_ONCE, 4))
+        self._used: Int64 = np.zeros(count, dtype=np.int64)
+        self._ended: Int64 = np.zeros(count, dtype=np.int64)
+        self._generators = np.empty(count, dtype=np.object_)
+        self._environments = environments
         self.rewards[...] = 1.0
-        self._none = self.ended
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Start all environments anew; see ``EnvironmentBatch``."""
-        self._generators = [gymnasium.utils.seeding.np_random(seed)[0] for seed in seeds]
-        self._start(np.arange(len(seeds)))
+        self._generators[:] = [gymnasium.utils.seeding.np_random(seed)[0] for seed in seeds]
+        self._draw_starts(range(len(seeds)))
+        self._state[...] = self._starts[:, 0].T
+        self._used[...] = 1
+        self._steps[...] = 0
+        self.observations[...] = self._starts[:, 0]
 
     def step(self, actions: Int64) -> None:
         """Apply one action per environment; see ``EnvironmentBatch``."""
-        state = self._state
+        angles = self._state[2]
+        np.cos(angles, out=self._cosines)  # numpy's, as in Gymnasium: another's may differ in
+        np.sin(angles, out=self._sines)  # the last bit
         count = step_cartpoles(
-            state,
-            np.cos(state[2]),  # numpy's, as in Gymnasium: another's may differ in the last bit
-            np.sin(state[2]),
+            self._state,
+            self._cosines,
+            self._sines,
             self.constants,
             actions,
             self._steps,
             self._limit,
+            self._starts,
+            self._used,
+            self.rewards,
+            self.totals,
             self.observations,
+            self.final,
             self.terminated,
             self.truncated,
+            self._ended,
         )
-        self.ended = self._none
+        self.ended = self._ended[:count]
         if count:
-            self.ended = (self.terminated | self.truncated).nonzero()[0]
-            self.final[self.ended] = self.observations[self.ended]
-            self._start(self.ended)
+            self._draw_starts(self.ended[self._used[self.ended] == STARTS_AT_ONCE])
 
     def close(self) -> None:
         """Nothing is open."""
 
-    def _start(self, rows: Int64) -> None:
-        """Begin an episode in some rows."""
+    def join(self, others: Sequence[CartPolesTogether]) -> CartPolesTogether:
+        """Return this and others as one; see ``EnvironmentBatch``."""
+        parts = (self, *others)
+        environments = [environment for part in parts for environment in part._environments]
+        whole, end = CartPolesTogether(environments), 0
+        for part in parts:
+            start, end = end, end + len(part._environments)
+            part.become_view(whole, slice(start, end))
+            whole._state[:, start:end] = part._state
+            part._state = whole._state[:, start:end]
+        return whole
+
+    def _draw_starts(self, rows: Iterable[int]) -> None:
+        """Draw the next first states of some environments, which have used up theirs."""
         for i in rows:
-            self._state[:, i] = self._generators[i].uniform(-START_RANGE, START_RANGE, size=4)
-        self._steps[rows] = 0
-        self.observations[rows] = self._state[:, rows].T
+            self._starts[i] = self._generators[i].uniform(
+                -START_RANGE, START_RANGE, size=(STARTS_AT_ONCE, 4)
+            )
+            self._used[i] = 0
 
 
 @jit(nogil=True, error_model="numpy")
@@ -101,11 +132,17 @@ def step_cartpoles(
     actions: Int64,
     steps: Int64,
     limit: int,
+    starts: Float64,
+    used: Int64,
+    rewards: Float32,
+    totals: Float64,
     observations: Float32,
+    final: Float32,
     terminated: Bool,
     truncated: Bool,
+    ended: Int64,
 ) -> int:  # pragma: no cover - compiled
-    """Move each pole by one Euler step; return how many episodes ended.
+    """Move each pole by one Euler step, begin anew what ended, and return how many ended.
 
     Operations are in the order in which Gymnasium's ``CartPoleVectorEnv`` makes them.
 
@@ -117,13 +154,19 @@ def step_cartpoles(
         actions: [N], 0 pushes left, 1 right.
         steps: [N] made in each episode; changed in place.
         limit: steps of an episode.
+        starts: [N, K, 4] first states of the next episodes.
+        used: [N] how many of them are used up, less than K; changed in place.
+        rewards: [N, 1] of every step.
+        totals: [N, 1], added to.
         observations: [N, 4], filled.
+        final: [N, 4], filled where an episode ended.
         terminated: [N], filled.
         truncated: [N], filled.
+        ended: [N], filled with the environments whose episodes ended, as many as there are.
 
     Source: Barto, Sutton and Anderson 1983, Neuronlike adaptive elements, appendix.
     """
-    ended = 0
+    count = 0
     for i in range(state.shape[1]):
         gravity, masspole, total, length, polemass, push, tau, most, edge = constants[:, i]
         x, x_dot, theta, theta_dot = state[:, i]
@@ -136,13 +179,21 @@ def step_cartpoles(
         x, x_dot = x + tau * x_dot, x_dot + tau * moving
         theta, theta_dot = theta + tau * theta_dot, theta_dot + tau * turning
         state[0, i], state[1, i], state[2, i], state[3, i] = x, x_dot, theta, theta_dot
-        for k in range(4):
-            observations[i, k] = np.float32(state[k, i])
         steps[i] += 1
+        totals[i, 0] += rewards[i, 0]
         terminated[i] = x < -edge or x > edge or theta < -most or theta > most
         truncated[i] = steps[i] >= limit
-        ended += terminated[i] or truncated[i]
-    return ended
+        if terminated[i] or truncated[i]:
+            for k in range(4):
+                final[i, k] = np.float32(state[k, i])
+                state[k, i] = starts[i, used[i], k]
+            used[i] += 1
+            steps[i] = 0
+            ended[count] = i
+            count += 1
+        for k in range(4):
+            observations[i, k] = np.float32(state[k, i])
+    return count
 
 
 def warm() -> None:

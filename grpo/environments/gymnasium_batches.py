@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
-from grpo.environments.vector import Bool, Float32, Int64
+from grpo.environments.vector import Bool, Float32, Float64, Int64
 
 AnyEnv = gymnasium.Env[Any, Any]
 
@@ -25,6 +25,7 @@ class EnvironmentBatch(Protocol):
         observations: [N, O] float32, where each environment is now.
         masks: [N, A] bool, allowed actions.
         rewards: [N, 1] float32, of the last step.
+        totals: [N, 1] float64, of all steps.
         terminated: [N] bool, of the last step; truncated: likewise.
         final: [N, O] float32, what an episode ended with, where the last step ended one.
         ended: [E] int64, the environments whose episodes the last step ended, increasing.
@@ -33,6 +34,7 @@ class EnvironmentBatch(Protocol):
     observations: Float32
     masks: Bool
     rewards: Float32
+    totals: Float64
     terminated: Bool
     truncated: Bool
     final: Float32
@@ -50,9 +52,27 @@ class EnvironmentBatch(Protocol):
         """Close all environments."""
         ...
 
+    def join(self, others: Sequence[Any]) -> EnvironmentBatch:
+        """Return the environments of this and others of its class as one batch.
+
+        Each of them becomes a view of it, which can be started anew but not stepped.
+        """
+        ...
+
 
 class BatchArrays:
     """The arrays of a batch."""
+
+    by_row: tuple[str, ...] = (
+        "observations",
+        "final",
+        "masks",
+        "rewards",
+        "totals",
+        "terminated",
+        "truncated",
+    )
+    """Names of the arrays [N, ...]."""
 
     def __init__(self, num_envs: int, observation_size: int, num_actions: int) -> None:
         shape = (num_envs, observation_size)
@@ -60,9 +80,17 @@ class BatchArrays:
         self.final: Float32 = np.zeros(shape, dtype=np.float32)
         self.masks: Bool = np.ones((num_envs, num_actions), dtype=np.bool_)
         self.rewards: Float32 = np.zeros((num_envs, 1), dtype=np.float32)
+        self.totals: Float64 = np.zeros((num_envs, 1))
         self.terminated: Bool = np.zeros(num_envs, dtype=np.bool_)
         self.truncated: Bool = np.zeros(num_envs, dtype=np.bool_)
         self.ended: Int64 = np.zeros(0, dtype=np.int64)
+
+    def become_view(self, whole: BatchArrays, rows: slice) -> None:
+        """Keep what is here in rows of a larger batch from now on."""
+        for name in self.by_row:
+            view = getattr(whole, name)[rows]
+            view[...] = getattr(self, name)
+            setattr(self, name, view)
 
 
 class SteppedOneByOne(BatchArrays):
@@ -102,12 +130,24 @@ class SteppedOneByOne(BatchArrays):
                 self.final[i] = np.asarray(observation, dtype=np.float32).reshape(-1)
                 observation = environment.reset()[0]
             self._observe(i, observation)
+        self.totals += self.rewards
         self.ended = (self.terminated | self.truncated).nonzero()[0]
 
     def close(self) -> None:
         """Close all environments."""
         for environment in self._environments:
             environment.close()
+
+    def join(self, others: Sequence[SteppedOneByOne]) -> SteppedOneByOne:
+        """Return this and others as one; see ``EnvironmentBatch``."""
+        parts = (self, *others)
+        environments = [environment for part in parts for environment in part._environments]
+        sizes = self.observations.shape[1], self.masks.shape[1], self._first_action
+        whole, end = SteppedOneByOne(environments, *sizes), 0
+        for part in parts:
+            start, end = end, end + len(part._environments)
+            part.become_view(whole, slice(start, end))
+        return whole
 
     def _observe(self, i: int, observation: Any) -> None:
         """Keep an environment's observation and its masks."""

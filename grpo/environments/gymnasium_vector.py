@@ -9,8 +9,15 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from grpo.environments.gymnasium_batches import AnyEnv, make_batch
-from grpo.environments.vector import Bool, Float32, Float64, Int64, Transition
+from grpo.environments.gymnasium_batches import AnyEnv, EnvironmentBatch, make_batch
+from grpo.environments.vector import (
+    Bool,
+    Float32,
+    Float64,
+    Int64,
+    Transition,
+    VectorEnvironment,
+)
 from grpo.errors import InputError
 from grpo.grouping.labels import Labeller, OneGroup
 from grpo.seeding import make_seed_sequence
@@ -90,6 +97,10 @@ class GymnasiumVectorEnvironment:
     Fulfils ``grpo.environments.vector.VectorEnvironment`` and ``RestartsEpisodes``: the state of
     a foreign environment is its own affair.
 
+    Attributes:
+        batch: the environments.
+        gamma: discount per step.
+
     Args:
         make: makes one environment; several makers take turns, so that environment i is of
             variant i modulo their number.
@@ -122,77 +133,112 @@ class GymnasiumVectorEnvironment:
         self.num_envs = num_envs
         self._labeller: Labeller = labeller or OneGroup()
         self._when = when
+        self._is_labelled = not isinstance(self._labeller, OneGroup)
         makers = [make] if callable(make) else make
-        self._batch, longest = make_batch(makers, num_envs, _measure)
-        self.observation_size = self._batch.observations.shape[1]
-        self.num_actions = self._batch.masks.shape[1]
+        self.batch, longest = make_batch(makers, num_envs, _measure)
+        self.observation_size = self.batch.observations.shape[1]
+        self.num_actions = self.batch.masks.shape[1]
         self._segment_steps = max(SEGMENT_STEPS, SEGMENT_EPISODES * longest)
-        self._discounts: Float32 = np.full(num_envs, gamma, dtype=np.float32)
-        self._ones: Float32 = np.ones(num_envs, dtype=np.float32)
+        self.gamma = gamma
         self._groups: Int64 = np.zeros(num_envs, dtype=np.int64)
+        self._all = np.arange(num_envs)
         self._episodes: Int64 = np.arange(num_envs, dtype=np.int64)
-        self.total_rewards: Float64 = np.zeros((num_envs, 1))
-        self.clocks: Float64 = np.zeros(num_envs)
+        self._num_episodes = self._num_steps = 0
+        self._transition = make_transition(self.batch, gamma)
 
     @property
     def group_labels(self) -> tuple[str, ...]:
         """Names of the groups; grows where they are learned as they appear."""
         return self._labeller.names
 
+    @property
+    def total_rewards(self) -> Float64:
+        """[N, 1] rewards since reset."""
+        return self.batch.totals
+
+    @property
+    def clocks(self) -> Float64:
+        """[N] steps since reset."""
+        return np.full(self.num_envs, float(self._num_steps))
+
     def reset(self, seed: int) -> tuple[Float32, Bool]:
         """Start all environments anew, environment i with a seed of its own from (seed, i)."""
-        self.total_rewards[...] = 0.0
-        self.clocks[...] = 0.0
-        self._episodes = np.arange(-self.num_envs, 0, dtype=np.int64)
+        self.batch.totals[...] = 0.0
+        self._num_episodes = self._num_steps = 0
         return self.restart(seed)
 
     def restart(self, seed: int) -> tuple[Float32, Bool]:
         """Start all episodes anew, as ``reset`` does; totals, clocks and numbering go on."""
-        following = int(self._episodes.max()) + 1
-        self._episodes = np.arange(following, following + self.num_envs, dtype=np.int64)
+        self._episodes = self._number(self.num_envs)
         names = (f"gymnasium {i}" for i in range(self.num_envs))
         sequences = (make_seed_sequence(seed, name) for name in names)
-        self._batch.reset([int(sequence.generate_state(1)[0] >> 1) for sequence in sequences])
-        self._groups = self._label(np.arange(self.num_envs))
-        return self._batch.observations, self._batch.masks
+        self.batch.reset([int(sequence.generate_state(1)[0] >> 1) for sequence in sequences])
+        self._label(self._all)
+        return self.batch.observations, self.batch.masks
 
     def step(self, actions: Int64) -> Transition:
         """Apply one action per environment [N] int64; arrays are reused by the next step."""
+        self.begin_step(self._transition.groups)
+        self.batch.step(actions)
+        self.end_step(self.batch.ended)
+        return self._transition
+
+    def begin_step(self, groups: Int64) -> None:
+        """Fill groups [N] with those that are about to act."""
         if self._when == "step":
-            self._groups = self._label(np.arange(self.num_envs))
-        acted_groups = self._groups.copy()
-        batch = self._batch
-        batch.step(actions)
-        self.total_rewards += batch.rewards
-        self.clocks += 1.0
-        if batch.ended.size:
-            self._start_episodes(batch.ended)
-        return Transition(
-            observations=batch.observations,
-            action_masks=batch.masks,
-            head_rewards=batch.rewards,
-            discounts=self._discounts,
-            elapsed=self._ones,
-            terminated=batch.terminated,
-            truncated=batch.truncated,
-            final_observations=batch.final,
-            groups=acted_groups,
+            self._label(self._all)
+        if self._is_labelled:
+            groups[...] = self._groups
+
+    def end_step(self, ended: Int64) -> None:
+        """Count the step that was made; number and label the episodes that begin in its place."""
+        self._num_steps += 1
+        if ended.size and self._is_labelled:
+            self._episodes[ended] = self._number(len(ended))
+            if self._when == "reset":
+                self._label(ended)
+
+    def join(
+        self, others: Sequence[GymnasiumVectorEnvironment]
+    ) -> tuple[VectorEnvironment, Float32, Bool]:
+        """Return one environment of this and others of its kind; see ``Joins``."""
+        from grpo.environments.gymnasium_joined import (  # noqa: PLC0415 - it knows this module
+            JoinedGymnasium,
         )
+
+        joined = JoinedGymnasium((self, *others))
+        return joined, joined.batch.observations, joined.batch.masks
 
     def close(self) -> None:
         """Close all environments."""
-        self._batch.close()
+        self.batch.close()
 
-    def _label(self, rows: Int64) -> Int64:
-        """Return the groups [B] of the states that environments are in."""
-        return self._labeller.label(self._batch.observations[rows], self._episodes[rows], rows)
+    def _label(self, rows: Int64) -> None:
+        """Find the groups of the states that environments are in."""
+        if self._is_labelled:
+            shown, episodes = self.batch.observations[rows], self._episodes[rows]
+            self._groups[rows] = self._labeller.label(shown, episodes, rows)
 
-    def _start_episodes(self, rows: Int64) -> None:
-        """Number the episodes that begin, and label them."""
-        following = int(self._episodes.max()) + 1
-        self._episodes[rows] = np.arange(following, following + len(rows))
-        if self._when == "reset":
-            self._groups[rows] = self._label(rows)
+    def _number(self, count: int) -> Int64:
+        """Return the numbers of the next episodes."""
+        first, self._num_episodes = self._num_episodes, self._num_episodes + count
+        return np.arange(first, self._num_episodes, dtype=np.int64)
+
+
+def make_transition(batch: EnvironmentBatch, gamma: float) -> Transition:
+    """Return what every step returns: the arrays of the batch, and what never changes."""
+    num_envs = len(batch.observations)
+    return Transition(
+        observations=batch.observations,
+        action_masks=batch.masks,
+        head_rewards=batch.rewards,
+        discounts=np.full(num_envs, gamma, dtype=np.float32),
+        elapsed=np.ones(num_envs, dtype=np.float32),
+        terminated=batch.terminated,
+        truncated=batch.truncated,
+        final_observations=batch.final,
+        groups=np.zeros(num_envs, dtype=np.int64),
+    )
 
 
 def _measure(environment: AnyEnv) -> tuple[int, int, int]:

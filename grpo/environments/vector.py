@@ -6,7 +6,7 @@ The hospital and foreign Gymnasium environments both fulfil it; training knows n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +125,26 @@ class Divides(Protocol):
 
         Args:
             ends: where parts end, increasing; the last one is N.
+        """
+        ...
+
+
+@runtime_checkable
+class Joins(Protocol):
+    """A vector environment that can be stepped together with others made alike."""
+
+    def join(self, others: Sequence[Any]) -> tuple[VectorEnvironment, Float32, Bool]:
+        """Return the environments of all, one after the other.
+
+        Stepping them is stepping each, to the bit. Each can still be asked for what it counted,
+        or started anew, but not stepped.
+
+        Args:
+            others: of the same class, with the same number of environments.
+
+        Returns:
+            the environments, and the observations and masks that they show: always the present
+            ones, for every later step and start writes into these arrays.
         """
         ...
 

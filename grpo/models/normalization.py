@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,22 @@ def normalize(
     np.multiply(scaled, inverse_std, out=scaled)
     np.maximum(scaled, -CLIP, out=scaled)
     return np.minimum(scaled, CLIP, out=scaled)
+
+
+class Normalizer(Protocol):
+    """What observations are normalised by.
+
+    Attributes:
+        mean: [O] float32; [S, O] for S equal parts of the rows.
+        inverse_std: likewise.
+    """
+
+    mean: Float32
+    inverse_std: Float32
+
+    def __call__(self, observations: Float32, out: Float32 | None = None) -> Float32:
+        """Return normalised observations [B, O], in ``out`` if given."""
+        ...
 
 
 class ObservationNormalizer:

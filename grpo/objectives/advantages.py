@@ -1,75 +1,14 @@
-"""Advantage estimation per head, and how heads and groups become the one advantage of PPO."""
+"""What advantages are estimated from, and how heads and groups become the one advantage of PPO."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grpo.errors import ShapeError
-
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 Int64 = NDArray[np.int64]
-
-
-def generalized_advantages(
-    *,
-    rewards: Float32,
-    values: Float32,
-    last_values: Float32,
-    final_values: Float32,
-    discounts: Float32,
-    traces: Float32,
-    terminated: Bool,
-    truncated: Bool,
-) -> Float32:
-    """Estimate advantages per head, restarting the sum wherever an episode ends.
-
-    ``δ_t = r_t + d_t V'_t − V_t`` and ``A_t = δ_t + d_t λ_t A_{t+1}``, where ``V'_t`` is 0 after a
-    terminated step, the critic's value of the observation that a truncated step was cut at, and
-    else the value of the next observation. ``A_{t+1}`` is dropped after either end: a time limit
-    is no part of the task, but what follows it belongs to another episode.
-
-    Args:
-        rewards: [T, N, H] float32, discounted inside each step's interval.
-        values: [T, N, H] float32, the critic's values of the observations acted in.
-        last_values: [N, H] float32, values of the observations after the last step.
-        final_values: [T, N, H] float32, values of final observations; read where truncated.
-        discounts: [T, N] float32 in [0, 1], gamma or exp(-beta * elapsed hours).
-        traces: [T, N] float32 in [0, 1], the lambda of each step.
-        terminated: [T, N] bool.
-        truncated: [T, N] bool; where both are set the step counts as terminated.
-
-    Returns:
-        [T, N, H] float32. Add ``values`` to get the critic's targets.
-
-    Raises:
-        ShapeError: axes differ from those above.
-
-    Source: Schulman et al. 2016, High-dimensional continuous control using generalized advantage
-        estimation, equation 16; with one discount and trace per step.
-    """
-    steps = rewards.shape[:2]
-    for name, array, expected in (
-        ("values", values, rewards.shape),
-        ("final_values", final_values, rewards.shape),
-        ("last_values", last_values, rewards.shape[1:]),
-        ("discounts", discounts, steps),
-        ("traces", traces, steps),
-        ("terminated", terminated, steps),
-        ("truncated", truncated, steps),
-    ):
-        if array.shape != expected:
-            raise ShapeError(f"{name}: expected {expected}, got {array.shape}")
-    next_values = np.concatenate([values[1:], last_values[None]])
-    next_values = np.where(truncated[..., None], final_values, next_values)
-    alive = discounts * ~terminated
-    advantages = rewards + alive[..., None] * next_values - values
-    carries = (discounts * traces * ~(terminated | truncated))[..., None]
-    for t in range(len(rewards) - 2, -1, -1):
-        advantages[t] += carries[t] * advantages[t + 1]
-    return np.asarray(advantages, dtype=np.float32)
 
 
 def center_rewards(

@@ -6,6 +6,7 @@ an array that its caller keeps, so that methods themselves stay pure functions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -134,16 +135,16 @@ class SoftMin(_Mixture):
         num_groups = len(utilities)
         if num_groups == 0:
             return np.zeros(0)
-        noise = 2.0 * float(np.max(errors)) if np.all(np.isfinite(errors)) else np.inf
+        noise = 2.0 * float(errors.max())
         tau = max(anneal(self.temperature, self.final, measured.progress) * measured.scale, noise)
-        if not np.isfinite(tau):
+        if not math.isfinite(noise) or not math.isfinite(tau):
             return np.full(num_groups, 1.0 / num_groups)
-        soft = softmax(-(utilities - utilities.mean()) / tau)
+        soft = softmax(-(utilities - utilities.sum() / num_groups) / tau)
         return np.asarray((1 - MIN_TOTAL_WEIGHT) * soft + MIN_TOTAL_WEIGHT / num_groups)
 
     def robust_value(self, utilities: Float64) -> float:
         """Return the smallest U: the limit τ → 0, which is what is judged."""
-        return float(np.min(utilities))
+        return float(utilities.min())
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from grpo.models.parameters import Entries, Float32, Int64, NetworkShape, named_views
 from grpo.tensors import Tensors, copy_tensor, take_number
-from grpo.training.kernels.dense import Network, evaluate
+from grpo.training.kernels.dense import Networks, evaluate
 from grpo.training.kernels.epochs import Memory
 
 CHUNK = 256
@@ -19,41 +20,40 @@ class DenseNetwork:
     """One network with all that Adam keeps of it.
 
     Attributes:
-        kernel: the same as kernels take it; updates happen in place.
+        kernel: the same as kernels take it, a stack of 1; updates happen in place.
         named: views of the parameters by name.
     """
 
     def __init__(self, entries: Entries, flat: Float32) -> None:
         """Copy a vector [P]."""
-        gradient, first, second = (np.zeros(len(flat), dtype=np.float32) for _ in range(3))
-        steps = np.zeros(1, dtype=np.int64)
-        self._entries = entries
-        self.kernel = Network(find_layers(entries), flat.copy(), gradient, first, second, steps)
-        self.named = named_views(entries, self.kernel.flat)
+        gradient, first, second = (np.zeros((1, len(flat)), dtype=np.float32) for _ in range(3))
+        steps, self._entries = np.zeros(1, dtype=np.int64), entries
+        layers = find_layers(entries)
+        self._keep(Networks(layers, flat[None].copy(), gradient, first, second, steps))
+
+    def _keep(self, kernel: Networks) -> None:
+        """Take a stack of 1 for the network from now on."""
+        self.kernel = kernel
+        self.named = named_views(self._entries, self.flat)
 
     @property
     def flat(self) -> Float32:
         """[P] float32, the parameters themselves."""
-        return self.kernel.flat
-
-    def move_to(self, flat: Float32) -> None:
-        """Keep the parameters in an array [P] of the caller from now on."""
-        flat[...] = self.flat
-        self.kernel = self.kernel._replace(flat=flat)
-        self.named = named_views(self._entries, flat)
+        flat: Float32 = self.kernel.flats[0]
+        return flat
 
     def evaluate(self, inputs: Float32, outputs: Float32, memory: Memory, at_once: int) -> None:
         """Fill outputs [B, C] for any number of inputs [B, O], so many at once, at most CHUNK."""
-        layers, flat = self.kernel.layers, self.kernel.flat
-        evaluate(layers, flat[None], inputs[None], outputs[None], memory.layers, at_once)
+        layers, flats = self.kernel.layers, self.kernel.flats
+        evaluate(layers, flats, inputs[None], outputs[None], memory.layers, at_once)
 
     def save_state(self) -> Tensors:
         """Return parameters, Adam's moments and its number of steps."""
         kept = self.kernel
         return {
-            "parameters": kept.flat.copy(),
-            "first": kept.first.copy(),
-            "second": kept.second.copy(),
+            "parameters": kept.flats[0].copy(),
+            "first": kept.first[0].copy(),
+            "second": kept.second[0].copy(),
             "steps": np.array(float(kept.steps[0])),
         }
 
@@ -64,10 +64,26 @@ class DenseNetwork:
             CheckpointError: an array is missing or of another size.
         """
         kept = self.kernel
-        copy_tensor(tensors, "parameters", kept.flat)
-        copy_tensor(tensors, "first", kept.first)
-        copy_tensor(tensors, "second", kept.second)
+        copy_tensor(tensors, "parameters", kept.flats[0])
+        copy_tensor(tensors, "first", kept.first[0])
+        copy_tensor(tensors, "second", kept.second[0])
         kept.steps[0] = int(take_number(tensors, "steps"))
+
+
+def stack_networks(members: Sequence[DenseNetwork]) -> Networks:
+    """Return networks of one shape as one stack; each goes on as its part of it."""
+    kernels = [member.kernel for member in members]
+    stack = Networks(
+        kernels[0].layers,
+        np.concatenate([kernel.flats for kernel in kernels]),
+        np.concatenate([kernel.gradient for kernel in kernels]),
+        np.concatenate([kernel.first for kernel in kernels]),
+        np.concatenate([kernel.second for kernel in kernels]),
+        np.concatenate([kernel.steps for kernel in kernels]),
+    )
+    for i, member in enumerate(members):
+        member._keep(stack.part(i, i + 1))
+    return stack
 
 
 def find_layers(entries: Entries) -> Int64:

@@ -13,20 +13,34 @@ from typing import TypeVar
 import numpy as np
 
 from grpo.models.parameters import Float32, NetworkShape, count_parameters
+from grpo.objectives.advantage_estimation import generalized_advantages
 from grpo.tensors import Tensors, join_tensors, select_tensors
 from grpo.training.dense_network import CHUNK, DenseNetwork, make_memory
-from grpo.training.kernels.episodes import follow_episodes
-from grpo.training.kernels.epochs import Step
+from grpo.training.kernels import episodes, ratios, recording
 from grpo.training.kernels.sampling import sample_actions
-from grpo.training.ratios import RatioWindow
-from grpo.training.update import ROWS_AT_ONCE, Batch, MinibatchOrder, UpdateSettings, UpdateStats
-from grpo.training.update_epochs import run_actor_epochs, run_critic_epochs
+from grpo.training.update import (
+    ROWS_AT_ONCE,
+    Batch,
+    MinibatchOrder,
+    UpdateArguments,
+    UpdateSettings,
+    UpdateStats,
+)
+from grpo.training.update_epochs import (
+    Lesson,
+    describe_update,
+    run_actor_epochs,
+    run_critic_epochs,
+)
 
 Own = TypeVar("Own")
 Other = TypeVar("Other")
 
-WORTH_SHARING = 2_000_000
-"""Rows times parameters from which work is shared with a second thread."""
+WORTH_SHARING = 10_000_000
+"""Rows times parameters of one network from which a second thread takes part: a tenth of a
+millisecond's work, which is how long a thread takes to wake up."""
+PASSES = 4
+"""What learning from a row costs, in forward passes."""
 
 
 class FusedLearner:
@@ -72,7 +86,7 @@ class FusedLearner:
         """Return values [B, H]."""
         rows, critic = len(inputs), self.critic
         values = np.empty((rows, self.shape.num_heads), dtype=np.float32)
-        shared = self._is_shared(rows)
+        shared = self._is_worth_sharing(rows)
         middle = CHUNK * -(-rows // (2 * CHUNK)) if shared else rows
         own, other = (inputs[:middle], values[:middle]), (inputs[middle:], values[middle:])
         first, second = self._memories
@@ -83,8 +97,8 @@ class FusedLearner:
         )
         return values
 
-    def _is_shared(self, rows: int) -> bool:
-        """Say whether it pays to share so many rows of both networks with a second thread."""
+    def _is_worth_sharing(self, rows: int) -> bool:
+        """Say whether a second thread is there, and so many forward passes are worth it."""
         return self.num_threads > 1 and rows * len(self.actor.flat) >= WORTH_SHARING
 
     def _run_both(
@@ -131,16 +145,21 @@ class FusedLearner:
         update_actor: bool = True,
     ) -> UpdateStats:
         """Run PPO's epochs; the actor stops after an epoch beyond the target KL."""
-        step = Step(learning_rate, settings.max_grad_norm)
-        chosen = order if update_actor else order._replace(rows=order.rows[:0])
-        first, second = self._memories
-        actor, value_loss = self._run_both(
-            lambda: run_actor_epochs(self.actor, batch, chosen, step, ent_coef, settings, first),
-            lambda: run_critic_epochs(self.critic, batch, order, step, settings.vf_coef, second),
-            shared=self._is_shared(order.rows.size),
+        arguments = UpdateArguments(
+            learning_rate=learning_rate,
+            ent_coef=ent_coef,
+            settings=settings,
+            update_actor=update_actor,
         )
-        surrogate, entropy, kl, clipped = actor.means
-        return UpdateStats(-surrogate, value_loss, entropy, kl, clipped, actor.epochs)
+        lesson, (first, second) = Lesson.of([batch], [order], arguments), self._memories
+        (stats,) = describe_update(
+            *self._run_both(
+                lambda: run_actor_epochs(self.actor.kernel, lesson, first),
+                lambda: run_critic_epochs(self.critic.kernel, lesson, second),
+                shared=self._is_worth_sharing(PASSES * order.rows.size),
+            )
+        )
+        return stats
 
 
 def warm() -> None:
@@ -163,9 +182,16 @@ def warm() -> None:
     settings = UpdateSettings(clip_coef=0.2, vf_coef=0.5, max_grad_norm=0.5, target_kl=None)
     order = MinibatchOrder(np.arange(4)[None], np.array([0, 4]))
     learner.update(batch, order, learning_rate=0.0, ent_coef=0.0, settings=settings)
-    window = RatioWindow()
-    for _ in range(2):
-        window.add(np.ones((1, 3)), np.ones((1, 3)))
-    window.estimate(0.0)
-    one, ended = np.zeros((1, 1)), np.ones((1, 1), dtype=np.bool_)
-    follow_episodes(one, ended, one[0], actions[:1], one[0], actions[:1])
+    for kernels in (episodes, ratios, recording):
+        kernels.warm()
+    one, never = np.zeros((1, 1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.bool_)
+    generalized_advantages(
+        rewards=one,
+        values=one,
+        last_values=one[0],
+        final_values=one,
+        discounts=one[0],
+        traces=one[0],
+        terminated=never,
+        truncated=never,
+    )

@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grpo.environments.vector import VectorEnvironment
-from grpo.models.normalization import ObservationNormalizer
-from grpo.models.parameters import Float32, IndexTerm
+from grpo.environments.vector import Transition, VectorEnvironment
+from grpo.models.normalization import CLIP, Normalizer
+from grpo.models.parameters import Float32, IndexTerm, Int64
 from grpo.objectives.advantages import Bool, Float64
 from grpo.training.critic_view import CriticView
+from grpo.training.kernels.recording import record_observations, record_outcomes
 from grpo.training.kernels.sampling import sample_actions
 from grpo.training.scales import ReturnScale
 from grpo.training.update import ROWS_AT_ONCE, Learner
 
 if TYPE_CHECKING:
     from grpo.training.rollout import Rollout
+
+
+OutcomeRows = tuple[Float32, Float32, Float32, Bool, Bool, Int64]
 
 
 class Lane:
@@ -31,7 +35,7 @@ class Lane:
         environment: VectorEnvironment,
         rollout: Rollout,
         columns: slice,
-        normalizer: ObservationNormalizer,
+        normalizer: Normalizer,
         index: IndexTerm | None,
         view: CriticView | None,
     ) -> None:
@@ -41,6 +45,24 @@ class Lane:
         self._normalizer, self._index = normalizer, index
         self._observations: Float32 = rollout.raw_observations[0]
         self._masks: Bool = rollout.action_masks[0]
+        raw, masks, observations = (
+            [*rows, np.empty_like(rows[0])]  # the last one takes what comes after the last step
+            for rows in (rollout.raw_observations, rollout.action_masks, rollout.observations)
+        )
+        self._shown_rows: list[tuple[Float32, Bool, Float32]] = list(
+            zip(raw, masks, observations, strict=True)
+        )
+        self._outcome_rows: list[OutcomeRows] = list(
+            zip(
+                rollout.rewards,
+                rollout.discounts,
+                rollout.elapsed,
+                rollout.terminated,
+                rollout.truncated,
+                rollout.groups,
+                strict=True,
+            )
+        )
 
     def see(self, observations: Float32, masks: Bool) -> None:
         """Take what all environments show as what comes next."""
@@ -57,37 +79,64 @@ class Lane:
 
     def observe(self, t: int) -> tuple[Float32, Float32 | None]:
         """Record what step t sees; return it normalised [N, O], and index features [N, A]."""
-        rollout = self._rollout
-        rollout.raw_observations[t] = self._observations
-        rollout.action_masks[t] = self._masks
-        self._normalizer(rollout.raw_observations[t], out=rollout.observations[t])
+        observations, rollout = self._record_shown(t), self._rollout
         if self._view is not None:
-            self._view.observe(t, rollout.observations[t])
+            self._view.observe(t, observations)
         features = None
         if self._index is not None and rollout.index_features is not None:
             features = rollout.index_features[t]
             features[...] = self._index.select(rollout.raw_observations[t])
-        return rollout.observations[t], features
+        return observations, features
+
+    def _record_shown(self, t: int) -> Float32:
+        """Record what the environments show now, and return it normalised [N, O]."""
+        normalizer, shape = self._normalizer, (-1, self._observations.shape[1])
+        means, inverse_stds = normalizer.mean.reshape(shape), normalizer.inverse_std.reshape(shape)
+        raw, masks, normalized = self._shown_rows[t]
+        record_observations(
+            self._observations, self._masks, means, inverse_stds, CLIP, raw, masks, normalized
+        )
+        return normalized
 
     def act(
         self, t: int, logits: Float32, uniforms: Float64, learner: Learner, scale: ReturnScale
     ) -> None:
         """Draw the actions of step t by logits [N, A], overwriting them, and apply them."""
+        transition, num_cut = self.apply(t, logits, uniforms)
+        if num_cut:
+            self.value_cuts(t, transition.final_observations, learner, scale)
+
+    def apply(self, t: int, logits: Float32, uniforms: Float64) -> tuple[Transition, int]:
+        """Act, and record what comes of it; return it, and how many episodes it cut."""
         rollout = self._rollout
-        sample_actions(logits, self._masks, uniforms, rollout.actions[t], rollout.log_probs[t])
-        transition = self._environment.step(rollout.actions[t])
-        rollout.record(t, transition)
-        cut = rollout.truncated[t]
-        if cut.any():
-            final = self._normalizer(transition.final_observations[cut])
-            if self._view is not None:
-                final = self._view.look(final, cut)
-            rollout.final_values[t, cut] = scale.restore(learner.compute_values(final))
+        actions = rollout.actions[t]
+        sample_actions(logits, self._masks, uniforms, actions, rollout.log_probs[t])
+        transition = self._environment.step(actions)
+        num_cut = record_outcomes(
+            transition.head_rewards,
+            transition.discounts,
+            transition.elapsed,
+            transition.terminated,
+            transition.truncated,
+            transition.groups,
+            *self._outcome_rows[t],
+        )
         self._observations, self._masks = transition.observations, transition.action_masks
+        return transition, num_cut
+
+    def value_cuts(
+        self, t: int, observations: Float32, learner: Learner, scale: ReturnScale
+    ) -> None:
+        """Value the last observations [N, O] of the episodes that step t cut."""
+        cut = self._rollout.truncated[t]
+        final = self._normalizer(observations[cut])
+        if self._view is not None:
+            final = self._view.look(final, cut)
+        self._rollout.final_values[t, cut] = scale.restore(learner.compute_values(final))
 
     def finish(self, learner: Learner, scale: ReturnScale) -> None:
         """Value what the environments show after the last step."""
-        last = self._normalizer(np.asarray(self._observations))
+        last = self._record_shown(-1)
         if self._view is not None:
             last = self._view.look(last)
         self._rollout.last_values[...] = scale.restore(learner.compute_values(last))

@@ -1,4 +1,4 @@
-"""Several seeds of one training in lock step: their actors pass through every call together.
+"""Several seeds of one training in lock step: one thread collects while another one learns.
 
 Small networks on few environments spend most of their time between kernels. A batch of seeds
 shares some of that time. What a seed learns does not depend on the others, to the bit.
@@ -9,49 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-import numpy as np
-
-from grpo.models.parameters import Float32
-from grpo.training.dense_network import make_memory
 from grpo.training.fused_update import FusedLearner
-from grpo.training.kernels.dense import evaluate
+from grpo.training.joint_collector import JointCollector, can_be_joined
+from grpo.training.learner_stack import LearnerStack
 from grpo.training.loop import TrainingLoop
 from grpo.training.observer import IterationMetrics
 from grpo.training.rollout import Rollout
-from grpo.training.update import ROWS_AT_ONCE
-
-
-class ActorStack:
-    """The actors of several learners of one shape, their parameters in one array [S, P].
-
-    Args:
-        learners: which; they go on with their rows of the array.
-    """
-
-    def __init__(self, learners: Sequence[FusedLearner]) -> None:
-        self._flats: Float32 = np.stack([learner.actor.flat for learner in learners])
-        for learner, flat in zip(learners, self._flats, strict=True):
-            learner.actor.move_to(flat)
-        self._shape = learners[0].shape
-        self._layers = learners[0].actor.kernel.layers
-        self._memory = make_memory(self._shape)
-
-    def compute_logits(self, observations: Float32, index_features: Float32 | None) -> Float32:
-        """Return logits [S, B, A] of normalised observations [S, B, O]."""
-        logits = np.empty((*observations.shape[:2], self._shape.num_actions), dtype=np.float32)
-        memory = self._memory.layers
-        evaluate(self._layers, self._flats, observations, logits, memory, ROWS_AT_ONCE)
-        if index_features is not None:
-            slopes = self._flats[:, None, -self._shape.num_actions :]
-            logits += slopes * index_features
-        return logits
+from grpo.training.update_epochs import Lesson
 
 
 class LockStep:
     """Training loops that differ in their seed only, stepped together.
 
     Args:
-        loops: at least one; their learners share one array of actors from now on.
+        loops: at least one; their environments and networks are views of shared arrays from now on,
+            where they can be.
         turn: held while Python works, and given to others for the time of the updates, which
             need no interpreter.
 
@@ -69,7 +41,9 @@ class LockStep:
         if len(stackable) < len(learners):
             raise TypeError("seeds can be batched on the device cpu only")
         self.loops, self._turn = loops, turn or nullcontext()
-        self._actors = ActorStack(stackable)
+        self._learners = LearnerStack(stackable)
+        joined = can_be_joined(loops)
+        self._together = JointCollector(loops, self._learners) if joined else None
 
     def run_iteration(self, progress: float) -> list[IterationMetrics]:
         """Run one iteration of every loop; see ``TrainingLoop.run_iteration``.
@@ -84,10 +58,9 @@ class LockStep:
                 loop.plan_update(rollout, progress)
                 for loop, rollout in zip(self.loops, self._collect(), strict=True)
             ]
-        stats = [
-            loop.brain.learner.update(plan.batch, plan.order, **plan.settings)
-            for loop, plan in zip(self.loops, plans, strict=True)
-        ]
+            batches, orders = [plan.batch for plan in plans], [plan.order for plan in plans]
+            lesson = Lesson.of(batches, orders, plans[0].settings)
+        stats = self._learners.update(lesson)
         with self._turn:
             return [
                 loop.finish_iteration(plan, own)
@@ -95,20 +68,7 @@ class LockStep:
             ]
 
     def _collect(self) -> list[Rollout]:
-        """Fill every loop's rollout; logits of all seeds are computed in one pass per step."""
-        collectors = [loop.collector for loop in self.loops]
-        scales = [loop.brain.returns for loop in self.loops]
-        for collector in collectors:
-            collector.begin()
-        for t in range(len(collectors[0].rollout.actions)):
-            seen = [collector.observe(t) for collector in collectors]
-            observations = np.stack([observations for observations, _ in seen])
-            features = [features for _, features in seen if features is not None]
-            logits = self._actors.compute_logits(
-                observations, np.stack(features) if features else None
-            )
-            for collector, own, scale in zip(collectors, logits, scales, strict=True):
-                collector.act(t, own, scale)
-        return [
-            collector.finish(scale) for collector, scale in zip(collectors, scales, strict=True)
-        ]
+        """Fill every loop's rollout, together where the environments can be joined."""
+        if self._together is not None:
+            return self._together.collect()
+        return [loop.collector.collect(loop.brain.returns) for loop in self.loops]

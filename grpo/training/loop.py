@@ -10,19 +10,15 @@ import numpy as np
 from grpo.config import Algorithm
 from grpo.environments.vector import RestartsEpisodes, VectorEnvironment
 from grpo.models.parameters import Float32
-from grpo.objectives.advantages import (
-    center_rewards,
-    combine_heads,
-    combine_labels,
-    generalized_advantages,
-)
+from grpo.objectives.advantage_estimation import generalized_advantages
+from grpo.objectives.advantages import center_rewards, combine_heads, combine_labels
 from grpo.objectives.group_weights import anneal
 from grpo.seeding import derive_seed, make_generator
 from grpo.training.brain import Brain
 from grpo.training.objective import GroupWeigher, GroupWeights, Objective, describe_groups
 from grpo.training.observer import IterationMetrics, TrainingDiverged
 from grpo.training.performance import Performance, PerformanceTracker, explained_variance
-from grpo.training.rollout import Collector, Rollout, flatten_steps
+from grpo.training.rollout import Collector, Rollout, are_finite, flatten_steps
 from grpo.training.scales import SlowScale
 from grpo.training.siblings import Siblings
 from grpo.training.update import Batch, UpdateSettings, UpdateStats, make_order
@@ -142,6 +138,7 @@ class TrainingLoop:
         advantages, returns = self._estimate_advantages(rollout, performance)
         labels = self.environment.group_labels
         weights = self.weigher.weigh(labels, performance, self.scale, progress)
+        groups = describe_groups(self.weigher.objective, labels, performance, weights)
         combined = self._combine(advantages, rollout, weights, performance)
         explained = explained_variance(rollout.values[..., 0], returns[..., 0])
         batch = self._make_batch(rollout, combined, returns)
@@ -150,7 +147,7 @@ class TrainingLoop:
         settings = anneal_update(
             algorithm, progress, self._settings, update_actor=self.iterations > self._warmup
         )
-        return UpdatePlan(batch, order, settings, progress, performance, weights, explained)
+        return UpdatePlan(batch, order, settings, progress, groups, explained)
 
     def finish_iteration(self, plan: UpdatePlan, stats: UpdateStats) -> IterationMetrics:
         """Account for the update that was made by a plan.
@@ -163,7 +160,7 @@ class TrainingLoop:
         if plan.progress < NORMALIZATION_SHARE:
             self.collector.learn_moments()
         self.timesteps += self.collector.rollout.actions.size
-        return self._describe(plan.performance, plan.weights, stats, plan.explained_variance)
+        return self._describe(plan, stats)
 
     def _maybe_restart_episodes(self) -> None:
         """Start environments anew where a segment begins, in every training alike."""
@@ -257,10 +254,10 @@ class TrainingLoop:
         Raises:
             TrainingDiverged: names the iteration.
         """
-        numbers = (stats.policy_loss, stats.value_loss, stats.entropy, stats.approx_kl)
         learner = self.brain.learner
-        arrays = (numbers, learner.actor_parameters, learner.critic_parameters)
-        if not all(np.isfinite(array).all() for array in arrays):
+        numbers = (stats.policy_loss, stats.value_loss, stats.entropy, stats.approx_kl)
+        vectors = (learner.actor_parameters, learner.critic_parameters)
+        if not all(map(math.isfinite, numbers)) or not all(map(are_finite, vectors)):
             raise TrainingDiverged(
                 f"training diverged in iteration {self.iterations}: policy loss "
                 f"{stats.policy_loss}, value loss {stats.value_loss}, KL {stats.approx_kl}"
@@ -272,27 +269,20 @@ class TrainingLoop:
         step = np.float32(1 - decay)
         self.averaged_actor += step * (self.brain.learner.actor_parameters - self.averaged_actor)
 
-    def _describe(
-        self,
-        performance: Performance,
-        weights: GroupWeights,
-        stats: UpdateStats,
-        explained_variance: float,
-    ) -> IterationMetrics:
+    def _describe(self, plan: UpdatePlan, stats: UpdateStats) -> IterationMetrics:
         """Return the iteration's metrics."""
         seconds = time.perf_counter() - self.started
-        labels = self.environment.group_labels
         return IterationMetrics(
             iteration=self.iterations,
             timesteps=self.timesteps,
             seconds=seconds,
             steps_per_second=self.timesteps / max(seconds, 1e-9),
-            **describe_groups(self.weigher.objective, labels, performance, weights),
+            **plan.groups,
             policy_loss=stats.policy_loss,
             value_loss=stats.value_loss,
             entropy=stats.entropy,
             approx_kl=stats.approx_kl,
             clip_fraction=stats.clip_fraction,
-            explained_variance=explained_variance,
+            explained_variance=plan.explained_variance,
             episodes=self.tracker.num_episodes,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,20 +142,22 @@ class GroupWeigher:
             scale: S in units of J.
             progress: share of the training that is behind.
         """
-        count, seen = len(labels), performance.seen
+        count, places = len(labels), performance.seen.nonzero()[0]
         shares, coefficients = np.zeros(count), np.zeros(count)
-        self._memory = np.pad(self._memory, (0, count - len(self._memory)))
-        if not seen.any():
+        if len(self._memory) < count:
+            self._memory = np.pad(self._memory, (0, count - len(self._memory)))
+        if not len(places):
             return GroupWeights(0.0, shares, coefficients)
-        present = [label for label, known in zip(labels, seen, strict=True) if known]
-        utilities, slopes = self.objective.transform(present, performance.returns[seen])
+        present = [labels[place] for place in places.tolist()]
+        utilities, slopes = self.objective.transform(present, performance.returns[places])
         method, unit = self.objective.method, self.find_scale(scale)
-        errors = performance.errors[seen] * slopes
-        measured = Measured(utilities, errors, unit, progress, np.flatnonzero(seen))
-        self._memory[seen] = method.update(self._memory[seen], measured)
-        weighed = method.weigh(measured, self._memory[seen])
-        shares[seen] = weighed.group_weights
-        coefficients[seen] = weighed.group_weights * slopes
+        errors = performance.errors[places] * slopes
+        measured = Measured(utilities, errors, unit, progress, places)
+        memory = method.update(self._memory[places], measured)
+        weighed = method.weigh(measured, memory)
+        self._memory[places] = memory
+        shares[places] = weighed.group_weights
+        coefficients[places] = weighed.group_weights * slopes
         return GroupWeights(weighed.weight, shares, coefficients)
 
     def save_state(self) -> Tensors:
@@ -174,15 +177,16 @@ def describe_groups(
     objective: Objective, labels: Sequence[str], performance: Performance, weights: GroupWeights
 ) -> dict[str, Any]:
     """Return an iteration's metrics of everybody, of the groups seen so far, and of both."""
-    seen, mean_return = performance.seen, performance.mean_return
-    present = [label for label, known in zip(labels, seen, strict=True) if known]
-    returns = performance.returns[seen].tolist()
+    seen, mean_return = performance.seen.tolist(), performance.mean_return
+    present = list(compress(labels, seen))
+    returns = list(compress(performance.returns.tolist(), seen))
+    shares = compress(weights.shares.tolist(), seen)
     group_returns = dict(zip(present, returns, strict=True))
     worst, best = min(returns, default=mean_return), max(returns, default=mean_return)
     return {
         "mean_return": mean_return,
         "group_returns": group_returns,
-        "group_weights": dict(zip(present, weights.shares[seen].tolist(), strict=True)),
+        "group_weights": dict(zip(present, shares, strict=True)),
         "worst_group_return": worst,
         "return_gap": best - worst,
         "objective": objective.value(mean_return, group_returns),

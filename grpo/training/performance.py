@@ -22,7 +22,7 @@ from grpo.tensors import (
     take_number,
     take_tensor,
 )
-from grpo.training.kernels.episodes import follow_episodes
+from grpo.training.kernels.episodes import add_episodes, follow_episodes
 from grpo.training.ratios import RatioWindow
 from grpo.training.rollout import Rollout
 
@@ -153,46 +153,54 @@ class PerformanceTracker:
     def record(self, rollout: Rollout) -> None:
         """Add one iteration. How a state's group fares is the critic's value of its states."""
         finished = self._follow_episodes(rollout)
-        totals, clocks = (
-            np.array(self._environment.total_rewards),
-            np.array(self._environment.clocks),
-        )
-        gained, hours = totals - self._totals, clocks - self._clocks
-        self._totals, self._clocks = totals, clocks
-        if self._continuing:
-            shared = (self._siblings, -1, gained.shape[1])
-            spent = np.repeat(hours[:, None], gained.shape[1], axis=1)
-            self._window.add(*(part.reshape(shared).sum(axis=0) for part in (gained, spent)))
-        elif self._reward_groups:
-            ends = (rollout.terminated | rollout.truncated).sum(axis=0).astype(np.float64)
-            self._window.add(gained, np.repeat(ends[:, None], gained.shape[1], axis=1))
-        else:
+        if not self._continuing and not self._reward_groups:
             self._window.add(*self._sum_labels(rollout, finished))
+            return
+        gained, hours = self._advance()
+        num_heads = gained.shape[1]
+        if self._continuing:
+            spent = np.repeat(hours[:, None], num_heads, axis=1)
+            shared = (self._siblings, -1, num_heads)
+            self._window.add(*(part.reshape(shared).sum(axis=0) for part in (gained, spent)))
+        else:
+            ends = (rollout.terminated | rollout.truncated).sum(axis=0).astype(np.float64)
+            self._window.add(gained, np.repeat(ends[:, None], num_heads, axis=1))
+
+    def _advance(self) -> tuple[Float64, Float64]:
+        """Return rewards [N, H] and hours [N] since the last call."""
+        before = self._totals.copy(), self._clocks.copy()
+        self.go_on()
+        return self._totals - before[0], self._clocks - before[1]
 
     def _follow_episodes(self, rollout: Rollout) -> FinishedEpisodes:
         """Extend ``finished`` by the episodes that ended, and return them."""
         if self._continuing:
             return _no_episodes()
-        ended = rollout.terminated | rollout.truncated
-        steps, rows = np.nonzero(ended)
-        finished = FinishedEpisodes(
-            rows,
-            np.zeros(len(rows)),
-            np.zeros(len(rows), dtype=np.int64),
-            rollout.groups[steps, rows],
-        )
-        follow_episodes(
-            rollout.rewards[..., 0].astype(np.float64),
-            ended,
+        steps = rollout.groups.size
+        environments, groups, lengths = np.empty((3, steps), dtype=np.int64)
+        returns = np.empty(steps)
+        count = follow_episodes(
+            rollout.rewards,
+            rollout.terminated,
+            rollout.truncated,
+            rollout.groups,
             self._running,
             self._lengths,
-            finished.rewards,
-            finished.lengths,
+            environments,
+            returns,
+            lengths,
+            groups,
         )
-        if not len(rows):
-            return finished
+        if not count:
+            return _no_episodes()
+        finished = FinishedEpisodes(
+            environments[:count].copy(),
+            returns[:count].copy(),
+            lengths[:count].copy(),
+            groups[:count].copy(),
+        )
         self.finished.append(finished)
-        self.num_episodes += len(finished.rewards)
+        self.num_episodes += count
         missing = FIRST_EPISODES - len(self._first_rewards)
         if missing:
             self._keep_first(self._first_rewards + finished.rewards[:missing].tolist())
@@ -201,21 +209,16 @@ class PerformanceTracker:
     def _sum_labels(self, rollout: Rollout, finished: FinishedEpisodes) -> tuple[Float64, Float64]:
         """Return sums [N, 1 + G]: everybody by episode, groups by episode or by state."""
         num_envs, num_groups = self._environment.num_envs, len(self._environment.group_labels)
-        numerators = np.zeros((num_envs, 1 + num_groups))
-        denominators = np.zeros_like(numerators)
-        np.add.at(numerators[:, 0], finished.environments, finished.rewards)
-        np.add.at(denominators[:, 0], finished.environments, 1.0)
+        numerators, denominators = np.zeros((2, num_envs, 1 + num_groups))
+        groups = finished.groups
         if self._state_groups:
+            groups = np.full_like(groups, -1)
             for group in range(num_groups):
                 members = rollout.groups == group
                 values = np.where(members, rollout.values[..., 0], 0.0)
                 numerators[:, 1 + group] = values.sum(axis=0)
                 denominators[:, 1 + group] = members.sum(axis=0)
-            return numerators, denominators
-        known = finished.groups >= 0
-        cells = finished.environments[known], 1 + finished.groups[known]
-        np.add.at(numerators, cells, finished.rewards[known])
-        np.add.at(denominators, cells, 1.0)
+        add_episodes(finished.environments, finished.rewards, groups, numerators, denominators)
         return numerators, denominators
 
     def _keep_first(self, rewards: list[float]) -> None:
@@ -227,19 +230,26 @@ class PerformanceTracker:
         """Estimate J with errors below the target, one for all groups or [G], where it can be."""
         ratios, errors, seen, totals = self._window.estimate(target_error)
         counted = totals[1:]
-        shares = counted / counted.sum() if counted.sum() > 0 else counted
+        everybody = counted.sum()
+        shares = counted / everybody if everybody > 0 else counted
         mean_return = float(ratios[0]) if seen[0] else float(self._running.mean())
-        rates = ratios if self._continuing else np.zeros_like(ratios)
+        rates = ratios if self._continuing else np.zeros(len(ratios))
         return Performance(mean_return, rates, ratios[1:], errors, seen[1:], shares)
 
 
 def explained_variance(values: Float32, returns: Float32) -> float:
     """Return the share of the returns' variance that the values explain, in [-1, 1]."""
-    variance = float(np.var(returns, dtype=np.float64))
+    variance = _find_variance(returns)
     if variance <= 0:
         return 0.0
-    unexplained = float(np.var(returns - values, dtype=np.float64))
-    return max(-1.0, 1.0 - unexplained / variance)
+    return max(-1.0, 1.0 - _find_variance(returns - values) / variance)
+
+
+def _find_variance(numbers: Float32) -> float:
+    """Return the mean squared distance from the mean, by sums in float64."""
+    exact, count = numbers.astype(np.float64), numbers.size
+    deviations = exact - np.add.reduce(exact, axis=None) / count
+    return float(np.add.reduce(np.square(deviations), axis=None) / count)
 
 
 def _no_episodes() -> FinishedEpisodes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from itertools import pairwise, starmap
 
 import numpy as np
 
-from grpo.environments.vector import Divides, RestartsEpisodes, Transition, VectorEnvironment
+from grpo.environments.vector import Divides, RestartsEpisodes, VectorEnvironment
 from grpo.models.normalization import ObservationNormalizer
 from grpo.models.parameters import Float32, IndexTerm, Int64
 from grpo.objectives.advantages import Bool, Float64
@@ -64,15 +65,6 @@ class Rollout:
         self.last_values: Float32 = np.zeros((environment.num_envs, num_heads), dtype=np.float32)
         self.groups: Int64 = np.full(steps, -1, dtype=np.int64)
 
-    def record(self, t: int, transition: Transition) -> None:
-        """Copy what step t gave, but for values."""
-        self.rewards[t] = transition.head_rewards[:, : self.rewards.shape[-1]]
-        self.discounts[t] = transition.discounts
-        self.elapsed[t] = transition.elapsed
-        self.terminated[t] = transition.terminated
-        np.greater(transition.truncated, transition.terminated, out=self.truncated[t])
-        self.groups[t] = transition.groups
-
     def part(self, columns: slice) -> Rollout:
         """Return the rollout of some of the environments, as views."""
         part = copy(self)
@@ -88,7 +80,7 @@ class Rollout:
             TrainingDiverged: names what, where and when.
         """
         for name, array in (("reward", self.rewards), ("observation", self.raw_observations)):
-            if not np.isfinite(array).all():
+            if not are_finite(array):
                 t, i, k = (int(x) for x in np.argwhere(~np.isfinite(array))[0])
                 raise TrainingDiverged(
                     f"the environment gave a {name} that is not finite: {array[t, i, k]} "
@@ -106,6 +98,7 @@ class Collector:
         rollout: filled by ``collect``; the next call overwrites it.
         critic_view: what the critic sees of it beside the observations, None for no more.
         lanes: the environments, by thread.
+        index: what a rule adds to the logits; None for nothing.
     """
 
     def __init__(
@@ -126,6 +119,7 @@ class Collector:
         """
         used = index if bool((index.feature >= 0).any()) else None
         self.learner, self.normalizer, self._rng = learner, normalizer, rng
+        self.index = used
         has_index, num_heads = used is not None, learner.shape.num_heads
         self.rollout = Rollout(num_steps, environment, num_heads, has_index=has_index)
         self._uniforms: Float64 = np.empty(self.rollout.actions.shape)
@@ -149,51 +143,42 @@ class Collector:
             )
             for part, columns in zip(parts, starmap(slice, pairwise((0, *ends))), strict=True)
         ]
-        self._see(observations, masks)
+        self.see(observations, masks)
 
     @property
     def rng(self) -> np.random.Generator:
         """What actions are drawn from."""
         return self._rng
 
-    def _see(self, observations: Float32, masks: Bool) -> None:
+    def see(self, observations: Float32, masks: Bool) -> None:
+        """Take what the environments show as what comes next."""
         for lane in self.lanes:
             lane.see(observations, masks)
 
     def restart(self, environment: RestartsEpisodes, seed: int) -> None:
         """Start all episodes anew; what was under way is valued at its last observation."""
-        self._see(*environment.restart(seed))
+        self.see(*environment.restart(seed))
 
     def collect(self, scale: ReturnScale) -> Rollout:
         """Fill the rollout with the next T steps and return it."""
-        self.begin()
+        uniforms = self.draw()
         first, *others = self.lanes
-        with ThreadPoolExecutor(max(len(others), 1)) as helpers:
+        if not others:
+            first.collect(self.learner, uniforms, scale)
+            return self.finish(scale)
+        with ThreadPoolExecutor(len(others)) as helpers:
             jobs = [
-                helpers.submit(lane.collect, self.learner, self._uniforms, scale, 1 + thread)
+                helpers.submit(lane.collect, self.learner, uniforms, scale, 1 + thread)
                 for thread, lane in enumerate(others)
             ]
-            first.collect(self.learner, self._uniforms, scale)
+            first.collect(self.learner, uniforms, scale)
             for job in jobs:
                 job.result()
         return self.finish(scale)
 
-    def begin(self) -> None:
-        """Draw what the actions of T steps are chosen by."""
-        self._uniforms = self._rng.random(self.rollout.actions.shape)
-
-    def observe(self, t: int) -> tuple[Float32, Float32 | None]:
-        """Record what step t sees; return it normalised [N, O], and index features [N, A]."""
-        for lane in self.lanes:
-            lane.observe(t)
-        features = self.rollout.index_features
-        return self.rollout.observations[t], None if features is None else features[t]
-
-    def act(self, t: int, logits: Float32, scale: ReturnScale) -> None:
-        """Draw the actions of step t by logits [N, A], overwriting them, and apply them."""
-        for lane in self.lanes:
-            own = self._uniforms[t, lane.columns]
-            lane.act(t, logits[lane.columns], own, self.learner, scale)
+    def draw(self) -> Float64:
+        """Return what the actions of the next T steps are chosen by, [T, N]."""
+        return self._rng.random(out=self._uniforms)
 
     def finish(self, scale: ReturnScale) -> Rollout:
         """Value what was observed, and what comes after it, and return the rollout."""
@@ -210,6 +195,12 @@ class Collector:
         self.normalizer.update(flatten_steps(self.rollout.raw_observations))
         if self.critic_view is not None:
             self.critic_view.learn()
+
+
+def are_finite(array: Float32) -> bool:
+    """Say whether all numbers are finite: quickly where the sum of their squares is."""
+    flat = array.reshape(-1)
+    return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(flat).all())
 
 
 def flatten_steps(array: np.ndarray) -> np.ndarray:

@@ -61,8 +61,9 @@ class ReturnScale:
         step = (1 - decay) / (1 - decay * (1 - self._weight))
         self._weight += (1 - decay) * (1 - self._weight)
         old_mean, old_std = self.mean, self.std
-        second = (1 - step) * (old_std**2 + old_mean**2) + step * np.square(flat).mean(axis=0)
-        self.mean = (1 - step) * old_mean + step * flat.mean(axis=0)
+        mean, square = (np.add.reduce(x, axis=0) / len(flat) for x in (flat, np.square(flat)))
+        second = (1 - step) * (old_std**2 + old_mean**2) + step * square
+        self.mean = (1 - step) * old_mean + step * mean
         self.std = np.sqrt(np.maximum(second - self.mean**2, 1e-8))
         factor = old_std / self.std
         shift = (old_mean - self.mean) / self.std

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from grpo.config import Algorithm
-from grpo.training.objective import GroupWeights
-from grpo.training.performance import Performance
 from grpo.training.update import Batch, MinibatchOrder, UpdateArguments, UpdateSettings
 
 
@@ -18,8 +16,7 @@ class UpdatePlan(NamedTuple):
         order: in which they are learned from.
         settings: of this update.
         progress: share of the training that is behind.
-        performance: what was judged.
-        weights: of the groups.
+        groups: everybody's and the groups' metrics.
         explained_variance: of the critic before the update.
     """
 
@@ -27,8 +24,7 @@ class UpdatePlan(NamedTuple):
     order: MinibatchOrder
     settings: UpdateArguments
     progress: float
-    performance: Performance
-    weights: GroupWeights
+    groups: dict[str, Any]
     explained_variance: float
 
 

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from grpo.environments.cartpole import CartPolesTogether
+from grpo.environments.cartpole import STARTS_AT_ONCE, CartPolesTogether
 from grpo.environments.gymnasium_batches import (
     SteppedOneByOne,
     are_cartpoles,
@@ -43,7 +43,7 @@ def test_cartpoles_stepped_together_play_the_episodes_of_single_ones(variants: A
     single = SteppedOneByOne(environments, 4, 2, 0)
     seeds = list(range(100, 100 + num_envs))
     rng = np.random.default_rng(3)
-    ended = np.zeros(2, dtype=np.int64)
+    ended, episodes = np.zeros(2, dtype=np.int64), np.zeros(num_envs, dtype=np.int64)
     for batch in (together, single):
         batch.reset(seeds)
     for _ in range(1200):
@@ -57,7 +57,10 @@ def test_cartpoles_stepped_together_play_the_episodes_of_single_ones(variants: A
         rows = single.terminated | single.truncated
         assert np.array_equal(together.final[rows], single.final[rows])
         ended += [single.terminated.sum(), single.truncated.sum()]
+        episodes += rows
     assert (ended > 0).all()
+    assert episodes.max() > 2 * STARTS_AT_ONCE
+    assert np.array_equal(together.totals, single.totals)
     together.close()
     single.close()
 

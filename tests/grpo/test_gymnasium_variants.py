@@ -83,8 +83,8 @@ def test_copies_take_turns_and_carry_the_label_of_their_variant() -> None:
         make_makers("CartPole-v1", spec), 7, labeller=make_labeller(spec)
     )
     environment.reset(1)
-    assert isinstance(environment._batch, CartPolesTogether)
-    lengths = environment._batch.constants[CONSTANTS.index("length")]
+    assert isinstance(environment.batch, CartPolesTogether)
+    lengths = environment.batch.constants[CONSTANTS.index("length")]
     assert lengths.tolist() == [0.25, 0.5, 1.5, 0.25, 0.5, 1.5, 0.25]
     for _ in range(60):  # several episodes of each copy
         groups = environment.step(np.ones(7, dtype=np.int64)).groups

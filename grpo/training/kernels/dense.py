@@ -16,24 +16,30 @@ f32 = np.float32
 ONE, NOTHING = f32(1.0), f32(0.0)
 
 
-class Network(NamedTuple):
-    """One network as kernels take it: its parameters, and all that Adam keeps of them.
+class Networks(NamedTuple):
+    """S networks of one shape: their parameters, and all that Adam keeps of them.
 
     Attributes:
         layers: [L, 4] int64: inputs and outputs of each, and where weight [in, out] and bias begin.
-        flat: [P] float32, the parameters.
-        gradient: [P] float32, gathered since the last step.
-        first: [P] float32, Adam's first moment.
-        second: [P] float32, Adam's second moment.
-        steps: [1] int64, made so far.
+        flats: [S, P] float32, the parameters.
+        gradient: [S, P] float32, gathered since the last step.
+        first: [S, P] float32, Adam's first moment.
+        second: [S, P] float32, Adam's second moment.
+        steps: [S] int64, made so far.
     """
 
     layers: Int64
-    flat: Float32
+    flats: Float32
     gradient: Float32
     first: Float32
     second: Float32
     steps: Int64
+
+    def part(self, start: int, stop: int) -> Networks:
+        """Return networks ``start`` to ``stop``, as views."""
+        layers, flats, gradient, first, second, steps = self
+        rows = slice(start, stop)
+        return Networks(layers, flats[rows], gradient[rows], first[rows], second[rows], steps[rows])
 
 
 @internal
@@ -43,7 +49,7 @@ def forward(
     """Pass rows through all layers; return where in memory the last one's outputs begin.
 
     Args:
-        layers: [L, 4], see ``Network``.
+        layers: [L, 4], see ``Networks``.
         flat: [P], the parameters.
         memory: inputs [rows, O] at its start; outputs of each layer are put behind each other.
         rows: how many.
@@ -70,7 +76,7 @@ def backward(
     """Add the gradient of what was passed forward, given that of the outputs.
 
     Args:
-        layers: [L, 4], see ``Network``.
+        layers: [L, 4], see ``Networks``.
         flat: [P], the parameters.
         memory: as ``forward`` left it.
         rows: how many.
@@ -178,16 +184,16 @@ def sum_squares(values: Float32) -> float:  # pragma: no cover - compiled
 
 @internal
 def adam_step(
-    network: Network, learning_rate: float, max_norm: float
+    networks: Networks, s: int, learning_rate: float, max_norm: float
 ) -> None:  # pragma: no cover - compiled
-    """Clip the gathered gradient to a norm, apply one Adam step (.9, .999, 1e-5), and clear it.
+    """Clip network s's gradient to a norm, apply one Adam step (.9, .999, 1e-5), and clear it.
 
     Source: Kingma and Ba 2015, Adam, algorithm 1.
     """
-    weights, slopes = network.flat, network.gradient
-    means, squares = network.first, network.second
-    network.steps[0] += 1
-    steps = network.steps[0]
+    weights, slopes = networks.flats[s], networks.gradient[s]
+    means, squares = networks.first[s], networks.second[s]
+    networks.steps[s] += 1
+    steps = networks.steps[s]
     shrink = f32(min(1.0, max_norm / (math.sqrt(sum_squares(slopes)) + 1e-6)))
     size = f32(learning_rate / (1.0 - 0.9**steps))
     spread = f32(1.0 / math.sqrt(1.0 - 0.999**steps))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from grpo.models.parameters import Float32, Int64
 from grpo.objectives.advantages import Bool, Float64
-from grpo.training.kernels.dense import Network, adam_step, backward, forward
+from grpo.training.kernels.dense import Networks, adam_step, backward, forward
 from grpo.training.kernels.functions import compiled, internal, merged
 from grpo.training.kernels.losses import (
     exponentiate,
@@ -20,7 +20,7 @@ class Minibatches(NamedTuple):
     """What one call learns from.
 
     Attributes:
-        rows: [E, R] int64, the rows of a batch in the order of learning, by epoch.
+        rows: [S, E, R] int64, the rows of each seed's batch in the order of learning, by epoch.
         ends: [M + 1] int64: minibatch m of an epoch holds its rows ``ends[m]`` to ``ends[m + 1]``.
         first, last: which of the E M minibatches, the last one not included.
         at_once: rows that pass through all layers at once: what they leave stays in the cache.
@@ -34,7 +34,10 @@ class Minibatches(NamedTuple):
 
 
 class Decisions(NamedTuple):
-    """What actors learn from; see ``Batch``. Without an index term, its features have no rows."""
+    """What the actors of S seeds learn from, [S, R, ...]; see ``Batch``.
+
+    Without an index term, its features are [S, 0, A].
+    """
 
     observations: Float32
     index_features: Float32
@@ -83,61 +86,69 @@ class Memory(NamedTuple):
 
 
 @compiled
-def teach_actor(
-    actor: Network,
+def teach_actors(
+    actors: Networks,
     decisions: Decisions,
     minibatches: Minibatches,
     step: Step,
     loss: Surrogate,
+    learning: Bool,
     memory: Memory,
     sums: Float64,
 ) -> None:  # pragma: no cover - compiled
-    """Make a step by the surrogate loss for each minibatch.
+    """Make a step of each seed's actor by the surrogate loss for each minibatch.
 
     Args:
-        actor: changed in place; the index term's slopes are its last parameters.
-        decisions: the batch.
-        minibatches: of it.
+        actors: changed in place; the index terms' slopes are their last parameters.
+        decisions: the batches.
+        minibatches: of them.
         step: how.
         loss: which.
+        learning: [S], whose actors learn.
         memory: overwritten.
-        sums: [E, 4], by epoch; added to, see ``surrogate_gradient``.
+        sums: [S, E, 4], by epoch; added to, see ``surrogate_gradient``.
     """
     rows, ends, first, last, at_once = minibatches
-    for number in range(first, last):
-        epoch, m = divmod(number, len(ends) - 1)
-        factor = 1.0 / (ends[m + 1] - ends[m])
-        for start in range(ends[m], ends[m + 1], at_once):
-            chunk = rows[epoch, start : min(start + at_once, ends[m + 1])]
-            add_actor_gradient(actor, decisions, chunk, loss, factor, memory, sums[epoch])
-        adam_step(actor, step.learning_rate, step.max_norm)
+    for s in range(len(learning)):
+        if not learning[s]:
+            continue
+        for number in range(first, last):
+            epoch, m = divmod(number, len(ends) - 1)
+            factor = 1.0 / (ends[m + 1] - ends[m])
+            for start in range(ends[m], ends[m + 1], at_once):
+                chunk = rows[s, epoch, start : min(start + at_once, ends[m + 1])]
+                add_actor_gradient(
+                    actors, decisions, s, chunk, loss, factor, memory, sums[s, epoch]
+                )
+            adam_step(actors, s, step.learning_rate, step.max_norm)
 
 
 @merged
 def add_actor_gradient(
-    actor: Network,
+    actors: Networks,
     decisions: Decisions,
+    s: int,
     chunk: Int64,
     loss: Surrogate,
     factor: float,
     memory: Memory,
     sums: Float64,
 ) -> None:  # pragma: no cover - compiled
-    """Add the gradient of the surrogate loss over some rows; see ``teach_actor``."""
-    size, num_actions = len(chunk), decisions.action_masks.shape[1]
-    has_index = len(decisions.index_features) > 0
-    slopes = len(actor.flat) - num_actions
+    """Add the gradient of seed s's surrogate loss over some rows; see ``teach_actors``."""
+    size, num_actions = len(chunk), decisions.action_masks.shape[2]
+    has_index = decisions.index_features.shape[1] > 0
+    flat, total, slopes = actors.flats[s], actors.gradient[s], actors.flats.shape[1] - num_actions
     masks, actions = memory.masks[:size], memory.actions[:size]
     log_probs, advantages = memory.log_probs[:size], memory.advantages[:size]
     features = memory.features[: size * num_actions].reshape(size, num_actions)
-    gather(decisions.observations, chunk, memory.layers)
-    gather_decisions(decisions, chunk, masks, actions, log_probs, advantages)
-    end = forward(actor.layers, actor.flat, memory.layers, size)
+    gather(decisions.observations[s], chunk, memory.layers)
+    gather_decisions(decisions, s, chunk, masks, actions, log_probs, advantages)
+    end = forward(actors.layers, flat, memory.layers, size)
     flat_logits = memory.layers[end : end + size * num_actions]
     logits = flat_logits.reshape(size, num_actions)
     if has_index:
-        gather(decisions.index_features, chunk, memory.features)
-        add_scaled(logits, features, actor.flat[slopes:])
+        gather(decisions.index_features[s], chunk, memory.features)
+        add_scaled(logits, features, flat[slopes:])
     mask_logits(logits, masks)
     flat_powers = memory.powers[: size * num_actions]
     exponentiate(flat_logits, flat_powers)
@@ -156,13 +167,13 @@ def add_actor_gradient(
         sums,
     )
     if has_index:
-        add_products(gradient, features, actor.gradient[slopes:])
-    backward(actor.layers, actor.flat, memory.layers, size, memory.deltas, actor.gradient)
+        add_products(gradient, features, total[slopes:])
+    backward(actors.layers, flat, memory.layers, size, memory.deltas, total)
 
 
 @compiled
-def teach_critic(
-    critic: Network,
+def teach_critics(
+    critics: Networks,
     inputs: Float32,
     returns: Float32,
     minibatches: Minibatches,
@@ -171,32 +182,37 @@ def teach_critic(
     memory: Memory,
     sums: Float64,
 ) -> None:  # pragma: no cover - compiled
-    """Make a step by the squared error for each minibatch.
+    """Make a step of each seed's critic by the squared error for each minibatch.
 
     Args:
-        critic: changed in place.
-        inputs: [R, O + X], the batch's.
-        returns: [R, H].
-        minibatches: of the batch.
+        critics: changed in place.
+        inputs: [S, R, O + X], the batches'.
+        returns: [S, R, H].
+        minibatches: of the batches.
         step: how.
         weight: of the loss.
         memory: overwritten.
-        sums: [E], by epoch; half the squares are added.
+        sums: [S, E], by epoch; half the squares are added.
     """
     rows, ends, first, last, at_once = minibatches
-    for number in range(first, last):
-        epoch, m = divmod(number, len(ends) - 1)
-        factor = weight / (ends[m + 1] - ends[m])
-        for start in range(ends[m], ends[m + 1], at_once):
-            chunk = rows[epoch, start : min(start + at_once, ends[m + 1])]
-            size, heads, deltas = len(chunk), returns.shape[1], memory.deltas
-            gather(inputs, chunk, memory.layers)
-            end = forward(critic.layers, critic.flat, memory.layers, size)
-            values = memory.layers[end : end + size * heads].reshape(size, heads)
-            gradient = deltas[: size * heads].reshape(size, heads)
-            sums[epoch] += squared_error_gradient(values, chunk, returns, factor, gradient)
-            backward(critic.layers, critic.flat, memory.layers, size, deltas, critic.gradient)
-        adam_step(critic, step.learning_rate, step.max_norm)
+    layers, deltas, heads = critics.layers, memory.deltas, returns.shape[2]
+    for s in range(len(rows)):
+        flat, total = critics.flats[s], critics.gradient[s]
+        for number in range(first, last):
+            epoch, m = divmod(number, len(ends) - 1)
+            factor = weight / (ends[m + 1] - ends[m])
+            for start in range(ends[m], ends[m + 1], at_once):
+                chunk = rows[s, epoch, start : min(start + at_once, ends[m + 1])]
+                size = len(chunk)
+                gather(inputs[s], chunk, memory.layers)
+                end = forward(layers, flat, memory.layers, size)
+                values = memory.layers[end : end + size * heads].reshape(size, heads)
+                gradient = deltas[: size * heads].reshape(size, heads)
+                sums[s, epoch] += squared_error_gradient(
+                    values, chunk, returns[s], factor, gradient
+                )
+                backward(layers, flat, memory.layers, size, deltas, total)
+            adam_step(critics, s, step.learning_rate, step.max_norm)
 
 
 @internal
@@ -213,22 +229,23 @@ def gather(source: Float32, rows: Int64, target: Float32) -> None:  # pragma: no
 @internal
 def gather_decisions(
     decisions: Decisions,
+    s: int,
     rows: Int64,
     masks: Bool,
     actions: Int64,
     log_probs: Float32,
     advantages: Float32,
 ) -> None:  # pragma: no cover - compiled
-    """Fill four arrays of B rows with what rows [B] of the batch hold, apart from all arithmetic.
+    """Fill four arrays of B rows with what rows [B] of batch s hold, apart from all arithmetic.
 
     A processor then fetches many rows at once, which halves the time that the loss takes.
     """
     for i in range(len(rows)):
         row = rows[i]
         for k in range(masks.shape[1]):
-            masks[i, k] = decisions.action_masks[row, k]
-        actions[i], log_probs[i] = decisions.actions[row], decisions.log_probs[row]
-        advantages[i] = decisions.advantages[row]
+            masks[i, k] = decisions.action_masks[s, row, k]
+        actions[i], log_probs[i] = decisions.actions[s, row], decisions.log_probs[s, row]
+        advantages[i] = decisions.advantages[s, row]
 
 
 @internal

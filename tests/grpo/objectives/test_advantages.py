@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 
 from grpo.errors import ShapeError
-from grpo.objectives.advantages import (
-    Float64,
-    center_rewards,
-    combine_heads,
-    combine_labels,
-    generalized_advantages,
-)
+from grpo.objectives.advantage_estimation import generalized_advantages
+from grpo.objectives.advantages import Float64, center_rewards, combine_heads, combine_labels
 
 
 def column(*numbers: float) -> Any:
@@ -88,8 +83,8 @@ def test_each_head_is_estimated_by_itself() -> None:
     together = generalized_advantages(**arrays, last_values=last, **common)
     for head in range(3):
         alone = generalized_advantages(
-            **{name: array[..., [head]] for name, array in arrays.items()},
-            last_values=last[:, [head]],
+            **{name: array[..., [head]].copy() for name, array in arrays.items()},
+            last_values=last[:, [head]].copy(),
             **common,
         )
         assert np.array_equal(alone[..., 0], together[..., head])

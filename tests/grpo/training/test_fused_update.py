@@ -20,11 +20,19 @@ from grpo.models.parameters import (
 from grpo.objectives.surrogate import clipped_surrogate
 from grpo.training.dense_network import CHUNK
 from grpo.training.fused_update import FusedLearner
+from grpo.training.kernels.dense import Networks
 from grpo.training.kernels.losses import exponentiate, mask_logits, surrogate_gradient
 from grpo.training.kernels.sampling import sample_actions
 from grpo.training.torch_update import TorchLearner
-from grpo.training.update import Batch, MinibatchOrder, UpdateSettings, make_learner, make_order
-from grpo.training.update_epochs import cut_order
+from grpo.training.update import (
+    Batch,
+    MinibatchOrder,
+    UpdateArguments,
+    UpdateSettings,
+    make_learner,
+    make_order,
+)
+from grpo.training.update_epochs import Lesson, cut_lesson
 
 SETTINGS = UpdateSettings(clip_coef=0.2, vf_coef=0.5, max_grad_norm=0.5, target_kl=None)
 
@@ -71,7 +79,7 @@ def measure_actor_gradient(learner: FusedLearner, batch: Batch) -> Any:
     order = MinibatchOrder(np.arange(len(batch.actions))[None], np.array([0, len(batch.actions)]))
     settings = replace(SETTINGS, max_grad_norm=np.inf)
     learner.update(batch, order, learning_rate=0.0, ent_coef=0.01, settings=settings)
-    return 10 * learner.actor.kernel.first
+    return 10 * learner.actor.kernel.first[0]
 
 
 def test_surrogate_gradient_equals_autograd() -> None:
@@ -203,7 +211,7 @@ def test_a_failure_in_either_thread_ends_the_update(
     shape = make_shape()
     learner = FusedLearner(shape, *make_parameters(shape), num_threads=2)
     order = make_order(np.random.default_rng(1), 600, 300, 2)
-    monkeypatch.setattr(f"grpo.training.update_epochs.teach_{failing}", fail)
+    monkeypatch.setattr(f"grpo.training.update_epochs.teach_{failing}s", fail)
     with pytest.raises(OverflowError, match=failing):
         learner.update(
             make_batch(shape, 600), order, learning_rate=1e-2, ent_coef=0.01, settings=SETTINGS
@@ -244,10 +252,17 @@ def test_calls_take_every_minibatch_once_in_order_and_end_with_epochs_where_aske
     samples: int, minibatch: int, epochs: int, work: int, by_epoch: bool
 ) -> None:
     order = make_order(np.random.default_rng(0), samples, minibatch, epochs)
-    per_epoch = len(order.ends) - 1
+    per_epoch, vector = len(order.ends) - 1, np.zeros((1, 1), dtype=np.float32)
+    layers, steps = np.zeros((0, 4), dtype=np.int64), np.zeros(1, dtype=np.int64)
+    shape, arguments = (
+        make_shape(),
+        UpdateArguments(learning_rate=1.0, ent_coef=0.0, settings=SETTINGS, update_actor=True),
+    )
+    lesson = Lesson.of([make_batch(shape, samples)], [order], arguments)
+    one_parameter = Networks(layers, vector, vector, vector, vector, steps)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("grpo.training.update_epochs.WORK_AT_ONCE", work)
-        parts = list(cut_order(order, 1, by_epoch=by_epoch))
+        parts = list(cut_lesson(lesson, one_parameter, by_epoch=by_epoch))
     taken = [number for part in parts for number in range(part.first, part.last)]
     assert taken == list(range(epochs * per_epoch))
     if by_epoch:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from grpo.objectives.advantages import Float64
-from grpo.training.ratios import RatioWindow
+from grpo.training.kernels.episodes import add_episodes, follow_episodes
+from grpo.training.ratios import WINDOW, RatioWindow
 
 
 def sums(*rows: Sequence[float]) -> Float64:
@@ -56,6 +57,58 @@ def test_group_with_nobody_keeps_its_last_estimate_and_is_no_nan() -> None:
     ratios, _, seen, _ = window.estimate(0.1)
     assert ratios.tolist() == [3, 2, 3]
     assert seen.all()
+
+
+def test_few_environments_count_once_for_each_iteration() -> None:
+    rng = np.random.default_rng(2)
+    rewards, counts = rng.normal(size=(2, 3, 3)), rng.integers(1, 9, size=(2, 3, 3)).astype(float)
+    window, pooled = RatioWindow(), RatioWindow()
+    for sums in zip(rewards, counts, strict=True):
+        window.add(*sums)
+    pooled.add(np.concatenate(rewards[::-1]), np.concatenate(counts[::-1]))
+    for got, expected in zip(window.estimate(0.0), pooled.estimate(0.0), strict=True):
+        assert np.array_equal(got, expected)
+
+
+def test_only_the_latest_iterations_count_and_a_restored_window_goes_on() -> None:
+    rng = np.random.default_rng(3)
+    window, restored = RatioWindow(), RatioWindow()
+    levels = np.arange(WINDOW + 15.0)  # of all columns alike, so that no difference ever moves
+    rewards = levels[:, None, None] + rng.normal(size=(10, 4))
+    for own in rewards[:-2]:
+        window.add(own, np.ones_like(own))
+    window.estimate(np.inf)
+    restored.restore_state(window.save_state())
+    for other in (window, restored):
+        for own in rewards[-2:]:
+            other.add(own, np.ones_like(own))
+        ratios, errors, _, totals = other.estimate(0.0)
+        assert totals.tolist() == [10 * WINDOW] * 4
+        assert ratios == pytest.approx(rewards[-WINDOW:].mean(axis=(0, 1)))
+        assert np.isfinite(errors).all()
+
+
+def test_episodes_that_end_are_counted_for_everybody_and_for_their_group() -> None:
+    rewards = np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32)[..., None]
+    terminated = np.array([[0, 1], [0, 0], [1, 0]], dtype=np.bool_)
+    truncated = np.array([[0, 0], [0, 1], [0, 0]], dtype=np.bool_)
+    groups = np.array([[0, 1], [0, -1], [0, 1]])
+    running, lengths = np.array([10.0, 0.0]), np.array([2, 0])
+    environments, steps, ended_groups = np.zeros((3, 6), dtype=np.int64)
+    returns = np.zeros(6)
+    filled = environments, returns, steps, ended_groups
+    count = follow_episodes(rewards, terminated, truncated, groups, running, lengths, *filled)
+    assert [array[:count].tolist() for array in filled] == [
+        [1, 1, 0],
+        [2, 4, 10 + 1 + 3 + 5],
+        [1, 1, 2 + 3],
+        [1, -1, 0],
+    ]
+    assert (running.tolist(), lengths.tolist()) == ([0, 6], [0, 1])
+    totals, counts = np.zeros((2, 3)), np.zeros((2, 3))
+    add_episodes(environments[:count], returns[:count], ended_groups[:count], totals, counts)
+    assert totals.tolist() == [[19, 19, 0], [2 + 4, 0, 2]]
+    assert counts.tolist() == [[1, 1, 0], [2, 0, 1]]
 
 
 def test_groups_may_appear_later() -> None:

@@ -12,7 +12,8 @@ from grpo.errors import InputError
 from grpo.models.parameters import NetworkShape
 from grpo.training.fused_update import FusedLearner
 from grpo.training.job import train_policy
-from grpo.training.lockstep import ActorStack, LockStep
+from grpo.training.learner_stack import LearnerStack
+from grpo.training.lockstep import LockStep
 from grpo.training.seeds import share_out, train_seeds
 from grpo.training.update import ROWS_AT_ONCE, make_order
 from tests.grpo.training.bandits import T1, RewardGroupBandit
@@ -32,7 +33,7 @@ def test_stacked_actors_give_the_logits_of_each_alone_and_learn_on() -> None:
     shape, rows = NetworkShape(7, (16, 24), 5, 3), 2 * ROWS_AT_ONCE + 30
     members = [FusedLearner(shape, *make_parameters(shape, seed)) for seed in range(3)]
     batches = [make_batch(shape, rows, seed=seed) for seed in range(3)]
-    stack = ActorStack(members)
+    stack = LearnerStack(members)
     observations = np.stack([batch.observations for batch in batches])
     features = np.stack([batch.index_features for batch in batches])
     order = make_order(np.random.default_rng(0), rows, 100, 1)
