@@ -30,7 +30,7 @@ NAMES = (
 """What ``cblas_sgemm`` is called in the libraries that numpy is built with."""
 
 # Whole numbers are passed as 64 bits. A BLAS that takes 32 reads the low half of the same register
-# or slot of the stack, which is eight bytes wide on the processors that numba compiles for.
+# or of the same place on the stack, as x86-64 and arm64 lay them out on Linux and macOS.
 _SIZE, _SWITCH, _POINTER, _FACTOR = types.int64, types.int32, types.uintp, types.float32
 sgemm: Any = types.ExternalFunction(
     SYMBOL,
@@ -49,7 +49,7 @@ NOTHING, ONE = np.float32(0.0), np.float32(1.0)
 
 
 def find_sgemm(library: Path) -> int:
-    """Return the address of ``cblas_sgemm`` in a library or in those that it is linked to.
+    """Return the address of ``cblas_sgemm`` in a library, or, but for Windows, in one it links to.
 
     Raises:
         ImportError: there is none.

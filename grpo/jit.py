@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -37,6 +38,12 @@ class MachineCodeCache(FunctionCache):
         if found is None:
             target_context.refresh()
         return found
+
+
+def is_kept(function: Callable[..., object]) -> bool:
+    """Say whether machine code of a compiled function is on disk, for whatever types."""
+    folder = Path(cast(Any, function).stats.cache_path)
+    return any(folder.glob(f"*.{function.__name__}-*.nbi"))
 
 
 def _do_nothing() -> None:

@@ -19,6 +19,7 @@ LIBRARY = Path(__file__).parent
 FALLBACK_ROOT = LIBRARY / "__pycache__"
 KERNEL_SOURCES = (
     "blas.py",
+    "jit.py",
     "environments/hospital/physics/*.py",
     "environments/hospital/compiling/*.py",
     "training/kernels/*.py",

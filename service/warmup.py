@@ -9,9 +9,9 @@ from contextlib import suppress
 
 from grpo.config import TrainConfig
 from grpo.environments import cartpole
-from grpo.environments.hospital.warm import warm
 from grpo.training.job import train_policy
 from grpo.training.observer import IterationMetrics, Phase, TrainingStopped
+from grpo.training.warming import warm
 
 SMALLEST = {
     "environment": {"kind": "hospital", "scenario": "rural_hospital"},

@@ -10,9 +10,9 @@ from benchmarks.peers.task import HIDDEN, Act, Task
 from grpo.config import TrainConfig
 from grpo.environments.hospital.scenario import load_scenario
 from grpo.environments.hospital.warm import warm as warm_hospital
-from grpo.training.fused_update import warm as warm_training
 from grpo.training.job import make_loop
 from grpo.training.problems import make_problem
+from grpo.training.warming import warm_training
 
 AGE_GROUPS = 3
 

@@ -26,7 +26,7 @@ def normalize(
     return np.minimum(scaled, CLIP, out=scaled)
 
 
-class Normalizer(Protocol):
+class Moments(Protocol):
     """What observations are normalised by.
 
     Attributes:
@@ -36,10 +36,6 @@ class Normalizer(Protocol):
 
     mean: Float32
     inverse_std: Float32
-
-    def __call__(self, observations: Float32, out: Float32 | None = None) -> Float32:
-        """Return normalised observations [B, O], in ``out`` if given."""
-        ...
 
 
 class ObservationNormalizer:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from grpo.errors import ShapeError
 from grpo.models.parameters import Entries, Float32, Int64, NetworkShape, named_views
 from grpo.tensors import Tensors, copy_tensor, take_number
 from grpo.training.kernels.dense import Networks, evaluate
@@ -43,8 +44,13 @@ class DenseNetwork:
         return flat
 
     def evaluate(self, inputs: Float32, outputs: Float32, memory: Memory, at_once: int) -> None:
-        """Fill outputs [B, C] for any number of inputs [B, O], so many at once, at most CHUNK."""
+        """Fill outputs [B, C] for any number of inputs [B, O], so many at once, at most CHUNK.
+
+        Raises:
+            ShapeError: inputs are not as wide as the first layer.
+        """
         layers, flats = self.kernel.layers, self.kernel.flats
+        check_width(self.kernel, inputs)
         evaluate(layers, flats, inputs[None], outputs[None], memory.layers, at_once)
 
     def save_state(self) -> Tensors:
@@ -84,6 +90,17 @@ def stack_networks(members: Sequence[DenseNetwork]) -> Networks:
     for i, member in enumerate(members):
         member._keep(stack.part(i, i + 1))
     return stack
+
+
+def check_width(networks: Networks, inputs: Float32) -> None:
+    """Refuse inputs [..., O] that are not as wide as the first layer: kernels check no bounds.
+
+    Raises:
+        ShapeError: names both.
+    """
+    wanted = networks.layers[0, 0]
+    if inputs.shape[-1] != wanted:
+        raise ShapeError(f"inputs: expected (..., {wanted}), got {inputs.shape}")
 
 
 def find_layers(entries: Entries) -> Int64:

@@ -12,12 +12,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from grpo.models.parameters import Float32, NetworkShape, count_parameters
-from grpo.objectives.advantage_estimation import generalized_advantages
+from grpo.models.parameters import Float32, NetworkShape
 from grpo.tensors import Tensors, join_tensors, select_tensors
 from grpo.training.dense_network import CHUNK, DenseNetwork, make_memory
-from grpo.training.kernels import episodes, ratios, recording
-from grpo.training.kernels.sampling import sample_actions
 from grpo.training.update import (
     ROWS_AT_ONCE,
     Batch,
@@ -82,10 +79,13 @@ class FusedLearner:
             logits += self.actor.named["index.slope"] * index_features
         return logits
 
-    def compute_values(self, inputs: Float32) -> Float32:
+    def compute_values(self, inputs: Float32, thread: int | None = None) -> Float32:
         """Return values [B, H]."""
         rows, critic = len(inputs), self.critic
         values = np.empty((rows, self.shape.num_heads), dtype=np.float32)
+        if thread is not None:
+            critic.evaluate(inputs, values, self._memories[thread], CHUNK)
+            return values
         shared = self._is_worth_sharing(rows)
         middle = CHUNK * -(-rows // (2 * CHUNK)) if shared else rows
         own, other = (inputs[:middle], values[:middle]), (inputs[middle:], values[middle:])
@@ -160,38 +160,3 @@ class FusedLearner:
             )
         )
         return stats
-
-
-def warm() -> None:
-    """Run every kernel of training once on a tiny case; fast where the cache is filled."""
-    shape = NetworkShape(2, (2,), 2, 1)
-    actor, critic = (
-        np.zeros(count_parameters(entries), dtype=np.float32)
-        for entries in (shape.actor_entries, shape.critic_entries)
-    )
-    learner = FusedLearner(shape, actor, critic)
-    observations = np.zeros((4, 2), dtype=np.float32)
-    masks = np.ones((4, 2), dtype=np.bool_)
-    actions, log_probs = np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.float32)
-    sample_actions(
-        learner.compute_logits(observations, observations), masks, np.zeros(4), actions, log_probs
-    )
-    batch = Batch(
-        observations, observations, masks, actions, log_probs, log_probs, log_probs[:, None]
-    )
-    settings = UpdateSettings(clip_coef=0.2, vf_coef=0.5, max_grad_norm=0.5, target_kl=None)
-    order = MinibatchOrder(np.arange(4)[None], np.array([0, 4]))
-    learner.update(batch, order, learning_rate=0.0, ent_coef=0.0, settings=settings)
-    for kernels in (episodes, ratios, recording):
-        kernels.warm()
-    one, never = np.zeros((1, 1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.bool_)
-    generalized_advantages(
-        rewards=one,
-        values=one,
-        last_values=one[0],
-        final_values=one,
-        discounts=one[0],
-        traces=one[0],
-        terminated=never,
-        truncated=never,
-    )

@@ -13,19 +13,18 @@ from grpo.environments.hospital.rules.dispatch_rules import IndexRule, make_rule
 from grpo.environments.hospital.scenario import compile_environment
 from grpo.environments.hospital.simulate import Chooser, simulate
 from grpo.environments.hospital.vector_environment import HospitalVectorEnvironment
-from grpo.environments.hospital.warm import warm
 from grpo.environments.vector import VectorEnvironment
 from grpo.grouping.heads import build_heads
 from grpo.grouping.specs import AttributeGroups
 from grpo.models.policy import Policy
 from grpo.objectives.advantages import Float64
 from grpo.seeding import derive_seed, make_generator
-from grpo.training import fused_update
 from grpo.training.judgement import RUNOFF_FACTOR, Judgement
 from grpo.training.objective import GroupWeigher, Objective, make_objective
 from grpo.training.performance import certain_performance
 from grpo.training.robust_rule import COST_RULES, average_within_classes, weigh_rule
 from grpo.training.starting_rule import find_earlier_options, make_index_term, rule_tensors
+from grpo.training.warming import warm
 
 VALIDATION_PATIENTS = (2_000, 100_000)
 """Least and most patients that one candidate is judged on."""
@@ -46,7 +45,6 @@ class HospitalProblem:
     ) -> None:
         """Compile the scenario and measure the scale by simulating the rules."""
         warm()
-        fused_update.warm()
         self._config, self._half_life = config, environment.half_life_hours
         self.compiled = compile_environment(environment)
         self._earlier = None if environment.choose_options else find_earlier_options(self.compiled)

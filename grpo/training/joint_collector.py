@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from grpo.environments.vector import Joins
-from grpo.models.normalization import ObservationNormalizer, normalize
+from grpo.models.normalization import ObservationNormalizer
 from grpo.models.parameters import Float32
 from grpo.training.lane import Lane
 from grpo.training.learner_stack import LearnerStack
@@ -32,8 +32,8 @@ COLLECTED = (
 """Arrays of a rollout that are filled step by step."""
 
 
-class StackedNormalizer:
-    """The normalisers of S seeds, for observations of all, as many of each.
+class StackedMoments:
+    """The moments of the normalisers of S seeds.
 
     Attributes:
         mean: [S, O] float32.
@@ -48,13 +48,6 @@ class StackedNormalizer:
         """Take over what the members have learned."""
         self.mean: Float32 = np.stack([member.mean for member in self._members])
         self.inverse_std: Float32 = np.stack([member.inverse_std for member in self._members])
-
-    def __call__(self, observations: Float32, out: Float32 | None = None) -> Float32:
-        """Return normalised observations [S B, O], in ``out`` if given."""
-        shape = len(self.mean), -1, observations.shape[1]
-        kept = None if out is None else out.reshape(shape)
-        moments = self.mean[:, None], self.inverse_std[:, None]
-        return normalize(observations.reshape(shape), *moments, kept).reshape(observations.shape)
 
 
 def can_be_joined(loops: Sequence[TrainingLoop]) -> bool:
@@ -84,18 +77,18 @@ class JointCollector:
         environment, observations, masks = first.join(others)
         starts = range(0, environment.num_envs, first.num_envs)
         self._parts = [slice(start, start + first.num_envs) for start in starts]
-        self._normalizer = StackedNormalizer([c.normalizer for c in self._collectors])
+        self._moments = StackedMoments([c.normalizer for c in self._collectors])
         like, everybody = self._collectors[0], slice(0, environment.num_envs)
         size = len(like.rollout.actions), environment, like.rollout.rewards.shape[-1]
         self._rollout = Rollout(*size, has_index=like.index is not None)
-        self._lane = Lane(environment, self._rollout, everybody, self._normalizer, like.index, None)
+        self._lane = Lane(environment, self._rollout, everybody, self._moments, like.index, None)
         self._lane.see(observations, masks)
         for collector, part in zip(self._collectors, self._parts, strict=True):
             collector.see(observations[part], masks[part])
 
     def collect(self) -> list[Rollout]:
         """Fill every loop's rollout with the next T steps."""
-        self._normalizer.refresh()
+        self._moments.refresh()
         shape = len(self._loops), self._parts[0].stop, -1
         uniforms = np.concatenate([collector.draw() for collector in self._collectors], axis=1)
         for t, drawn in enumerate(uniforms):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grpo.environments.vector import Transition, VectorEnvironment
-from grpo.models.normalization import CLIP, Normalizer
+from grpo.models.normalization import CLIP, Moments, normalize
 from grpo.models.parameters import Float32, IndexTerm, Int64
 from grpo.objectives.advantages import Bool, Float64
 from grpo.training.critic_view import CriticView
@@ -35,7 +35,7 @@ class Lane:
         environment: VectorEnvironment,
         rollout: Rollout,
         columns: slice,
-        normalizer: Normalizer,
+        normalizer: Moments,
         index: IndexTerm | None,
         view: CriticView | None,
     ) -> None:
@@ -75,7 +75,10 @@ class Lane:
         for t, own in enumerate(uniforms[:, self.columns]):
             observations, features = self.observe(t)
             logits = learner.compute_logits(observations, features, thread)
-            self.act(t, logits, own, learner, scale)
+            transition, num_cut = self.apply(t, logits, own)
+            if num_cut:
+                final = transition.final_observations
+                self._value_cuts(t, final, learner, scale, thread)
 
     def observe(self, t: int) -> tuple[Float32, Float32 | None]:
         """Record what step t sees; return it normalised [N, O], and index features [N, A]."""
@@ -98,16 +101,12 @@ class Lane:
         )
         return normalized
 
-    def act(
-        self, t: int, logits: Float32, uniforms: Float64, learner: Learner, scale: ReturnScale
-    ) -> None:
-        """Draw the actions of step t by logits [N, A], overwriting them, and apply them."""
-        transition, num_cut = self.apply(t, logits, uniforms)
-        if num_cut:
-            self.value_cuts(t, transition.final_observations, learner, scale)
-
     def apply(self, t: int, logits: Float32, uniforms: Float64) -> tuple[Transition, int]:
-        """Act, and record what comes of it; return it, and how many episodes it cut."""
+        """Draw the actions of step t by logits [N, A], overwriting them, and apply them.
+
+        Returns:
+            what came of it, which is recorded, and how many episodes it cut.
+        """
         rollout = self._rollout
         actions = rollout.actions[t]
         sample_actions(logits, self._masks, uniforms, actions, rollout.log_probs[t])
@@ -124,15 +123,16 @@ class Lane:
         self._observations, self._masks = transition.observations, transition.action_masks
         return transition, num_cut
 
-    def value_cuts(
-        self, t: int, observations: Float32, learner: Learner, scale: ReturnScale
+    def _value_cuts(
+        self, t: int, observations: Float32, learner: Learner, scale: ReturnScale, thread: int
     ) -> None:
         """Value the last observations [N, O] of the episodes that step t cut."""
         cut = self._rollout.truncated[t]
-        final = self._normalizer(observations[cut])
+        moments = self._normalizer.mean, self._normalizer.inverse_std
+        final = normalize(observations[cut], *moments)
         if self._view is not None:
             final = self._view.look(final, cut)
-        self._rollout.final_values[t, cut] = scale.restore(learner.compute_values(final))
+        self._rollout.final_values[t, cut] = scale.restore(learner.compute_values(final, thread))
 
     def finish(self, learner: Learner, scale: ReturnScale) -> None:
         """Value what the environments show after the last step."""

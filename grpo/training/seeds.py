@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from contextlib import contextmanager
+from threading import Event, Lock
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -53,8 +54,14 @@ def train_seeds(
     members = [_prepare(config.model_copy(update={"seed": seed})) for seed in seeds]
     threads = min(num_threads or count_threads(), len(members))
     with ThreadPoolExecutor(threads) as pool:
-        iterations, turn = count_iterations(config), Lock()
-        list(pool.map(lambda share: _train(share, iterations, turn), share_out(members, threads)))
+        iterations, turn, ended = count_iterations(config), Lock(), Event()
+        with _telling(ended):
+            list(
+                pool.map(
+                    lambda share: _train(share, iterations, turn, ended),
+                    share_out(members, threads),
+                )
+            )
         return list(pool.map(lambda member: member.run.judge(member.run.choose()), members))
 
 
@@ -89,10 +96,23 @@ def _prepare(config: TrainConfig) -> _Member:
     return _Member(Run(config, problem, loop, SilentObserver(), None), loop)
 
 
-def _train(members: Sequence[_Member], iterations: int, turn: Lock) -> None:
-    """Run all iterations of some seeds together; see ``LockStep``."""
-    batch = LockStep([member.loop for member in members], turn)
-    for iteration in range(iterations):
-        metrics = batch.run_iteration(iteration / iterations)
-        for member, own in zip(members, metrics, strict=True):
-            member.run.note(own)
+@contextmanager
+def _telling(ended: Event) -> Iterator[None]:
+    """Tell the other threads of a failure, or of Ctrl-C, so that none trains on for nothing."""
+    try:
+        yield
+    except BaseException:
+        ended.set()
+        raise
+
+
+def _train(members: Sequence[_Member], iterations: int, turn: Lock, ended: Event) -> None:
+    """Run all iterations of some seeds together, unless told of an end; see ``LockStep``."""
+    with _telling(ended):
+        batch = LockStep([member.loop for member in members], turn)
+        for iteration in range(iterations):
+            if ended.is_set():
+                return
+            metrics = batch.run_iteration(iteration / iterations)
+            for member, own in zip(members, metrics, strict=True):
+                member.run.note(own)

@@ -68,8 +68,9 @@ class TorchLearner:
         return logits.cpu().numpy()
 
     @torch.no_grad()
-    def compute_values(self, inputs: Float32) -> Float32:
+    def compute_values(self, inputs: Float32, thread: int | None = None) -> Float32:
         """Return values [B, H] in units of the heads' scales."""
+        del thread
         values: Tensor = self.network.critic(self._send(inputs))
         return values.cpu().numpy()
 

@@ -133,10 +133,11 @@ class Learner(Protocol):
         """Return logits [B, A] of normalised observations; valid until the thread's next call."""
         ...
 
-    def compute_values(self, inputs: Float32) -> Float32:
+    def compute_values(self, inputs: Float32, thread: int | None = None) -> Float32:
         """Return values [B, H], in units of the heads' scales, of the critic's inputs [B, O + X].
 
-        Valid until the next call.
+        Computed by all threads together, or by one alone, given its number, while others may
+        compute logits. Valid until the next call.
         """
         ...
 

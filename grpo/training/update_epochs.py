@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grpo.models.parameters import Float32, Int64
-from grpo.training.dense_network import CHUNK
+from grpo.training.dense_network import CHUNK, check_width
 from grpo.training.kernels.dense import Networks
 from grpo.training.kernels.epochs import (
     Decisions,
@@ -83,6 +83,7 @@ def run_actor_epochs(actors: Networks, lesson: Lesson, memory: Memory) -> list[A
     target, loss = settings.target_kl, Surrogate(settings.clip_coef, arguments["ent_coef"])
     sums, epochs = np.zeros((count, num_epochs, 4)), np.zeros(count, dtype=np.int64)
     decisions = lesson.decisions
+    check_width(actors, decisions.observations)
     for part in cut_lesson(lesson, actors, by_epoch=target is not None):
         if not learning.any():
             break
@@ -98,6 +99,7 @@ def run_critic_epochs(critics: Networks, lesson: Lesson, memory: Memory) -> list
     """Let critics learn; return their means of half the squared errors over the last epoch."""
     weight, sums = lesson.arguments["settings"].vf_coef, np.zeros(lesson.rows.shape[:2])
     data = lesson.inputs, lesson.returns
+    check_width(critics, lesson.inputs)
     for part in cut_lesson(lesson, critics, by_epoch=False):
         teach_critics(critics, *data, part, lesson.step, weight, memory, sums)
     losses: list[float] = (sums[:, -1] / lesson.rows.shape[2]).tolist()

@@ -11,7 +11,7 @@ from pathlib import Path
 PROGRAM = """
 import json, sys
 import numpy as np
-from grpo.jit import jit
+from grpo.jit import is_kept, jit
 
 @jit(nogil=True)
 def sums(values):
@@ -22,10 +22,12 @@ def sums(values):
         found[i] = total
     return found
 
+kept = [is_kept(sums)]
 whole = sums(np.arange(3.0)).tolist()
 compiler = "scipy.linalg" in sys.modules
 more = sums(np.arange(4)).tolist() if len(sys.argv) > 1 else []
-print(json.dumps([whole, compiler, more]))
+kept.append(is_kept(sums))
+print(json.dumps([whole, compiler, more, kept]))
 """
 
 
@@ -46,6 +48,11 @@ def test_machine_code_from_disk_needs_no_compiler_and_new_types_are_compiled(
         found: list[object] = json.loads(done.stdout)
         return found
 
-    assert run() == [[0, 1, 3], True, []]
-    assert run() == [[0, 1, 3], False, []]
-    assert run("more") == [[0, 1, 3], False, [0, 1, 3, 6]]  # integers have no machine code yet
+    assert run() == [[0, 1, 3], True, [], [False, True]]
+    assert run() == [[0, 1, 3], False, [], [True, True]]
+    assert run("more") == [
+        [0, 1, 3],
+        False,
+        [0, 1, 3, 6],
+        [True, True],
+    ]  # integers have no machine code yet

@@ -154,7 +154,7 @@ def evaluate(
     """Fill outputs [S, B, C] with what S networks return for inputs [S, B, O].
 
     Args:
-        layers: [L, 4], see ``Network``; the networks have one shape.
+        layers: [L, 4], see ``Networks``; the networks have one shape.
         flats: [S, P], their parameters.
         inputs: any number of rows for each.
         outputs: filled.

@@ -16,6 +16,8 @@ def sample_actions(
 ) -> None:  # pragma: no cover - compiled
     """Draw one action per row by inverting the distribution function of the masked softmax.
 
+    Where a logit is not a number, some allowed action is drawn, and its log π is no number either.
+
     Args:
         logits: [N, A] float32, overwritten by exp(logit − max), 0 where masked.
         masks: [N, A] bool, at least one allowed per row.
@@ -34,7 +36,7 @@ def sample_actions(
         reached = 0.0
         chosen = -1
         for k in range(logits.shape[1]):
-            if logits[i, k] > 0:
+            if masks[i, k] and (chosen < 0 or logits[i, k] > 0):
                 chosen = k
                 reached += logits[i, k]
                 if reached > threshold:

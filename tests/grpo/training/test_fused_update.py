@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grpo.errors import ShapeError
 from grpo.models.parameters import (
     NetworkShape,
     initialise_actor,
@@ -329,6 +330,37 @@ def test_actions_are_drawn_with_the_masked_softmax_probabilities() -> None:
     shares = np.bincount(actions, minlength=4) / draws
     assert np.abs(shares - probs).max() < 4 * np.sqrt(0.25 / draws)
     assert np.exp(log_probs) == pytest.approx(probs[actions], rel=1e-5)
+
+
+def test_a_logit_that_is_no_number_draws_an_allowed_action_without_a_probability() -> None:
+    logits = np.full((4, 3), np.nan, dtype=np.float32)
+    logits[2:] = [[0.0, np.nan, 1.0], [np.nan, 0.0, 0.0]]
+    masks = np.array([[False, True, True], [False, False, True], [True, True, False]] * 2)[:4]
+    actions, log_probs = np.empty(4, dtype=np.int64), np.empty(4, dtype=np.float32)
+    sample_actions(logits, masks, np.full(4, 0.5), actions, log_probs)
+    assert masks[np.arange(4), actions].all()
+    assert np.isnan(log_probs[:3]).all()
+
+
+def test_inputs_of_another_width_are_refused() -> None:
+    shape = make_shape()
+    learner, _ = make_pair(shape)
+    wrong = np.zeros((3, shape.observation_size - 1), dtype=np.float32)
+    with pytest.raises(ShapeError, match=r"expected \(\.\.\., 7\), got \(1?,? ?3, 6\)"):
+        learner.compute_values(wrong)
+    batch = replace(make_batch(shape, 10), observations=np.zeros((10, 8), dtype=np.float32))
+    order = make_order(np.random.default_rng(0), 10, 10, 1)
+    with pytest.raises(ShapeError, match="got"):
+        learner.update(batch, order, learning_rate=1e-3, ent_coef=0.0, settings=SETTINGS)
+
+
+def test_one_thread_values_what_all_do_to_the_bit() -> None:
+    shape = make_shape()
+    learner = FusedLearner(shape, *make_parameters(shape), num_threads=2)
+    observations = make_batch(shape, 3 * CHUNK + 7).observations
+    expected = learner.compute_values(observations)
+    for thread in (0, 1):
+        assert np.array_equal(learner.compute_values(observations, thread), expected)
 
 
 def test_other_devices_get_the_torch_learner() -> None:

@@ -10,10 +10,12 @@ import pytest
 from grpo.config import TrainConfig
 from grpo.errors import InputError
 from grpo.models.parameters import NetworkShape
+from grpo.training import seeds as seeds_module
 from grpo.training.fused_update import FusedLearner
 from grpo.training.job import train_policy
 from grpo.training.learner_stack import LearnerStack
 from grpo.training.lockstep import LockStep
+from grpo.training.observer import TrainingDiverged
 from grpo.training.seeds import share_out, train_seeds
 from grpo.training.update import ROWS_AT_ONCE, make_order
 from tests.grpo.training.bandits import T1, RewardGroupBandit
@@ -90,6 +92,33 @@ def test_what_cannot_be_batched_is_refused(
     with pytest.raises(InputError) as refused:
         train_seeds(TrainConfig.parse(JOB | fields), seeds)
     assert refused.value.issues[0].pointer == pointer
+
+
+def test_a_seed_that_diverges_ends_the_trainings_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainConfig.parse(JOB | {"budget": {"total_timesteps": 20_000_000}})
+    steps, run = [0, 0], LockStep.run_iteration
+
+    def diverge_in_the_second(batch: LockStep, progress: float) -> Any:
+        own = 0 if batch.loops[0].orders_rng is first_rng else 1
+        steps[own] += 1
+        if own and steps[1] == 3:
+            raise TrainingDiverged("seed 2 diverged")
+        return run(batch, progress)
+
+    first_rng, prepare = None, seeds_module._prepare
+
+    def remember_the_first(own: TrainConfig) -> Any:
+        nonlocal first_rng
+        member = prepare(own)
+        first_rng = first_rng or member.loop.orders_rng
+        return member
+
+    monkeypatch.setattr(seeds_module, "_prepare", remember_the_first)
+    monkeypatch.setattr(LockStep, "run_iteration", diverge_in_the_second)
+    with pytest.raises(TrainingDiverged, match="seed 2"):
+        train_seeds(config, [1, 2], num_threads=2)
+    assert steps[1] == 3
+    assert steps[0] < 1000  # of nearly 10,000
 
 
 def test_threads_share_seeds_evenly_and_in_order() -> None:
