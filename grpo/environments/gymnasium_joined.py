@@ -32,8 +32,13 @@ class JoinedGymnasium:
         self.observation_size, self.num_actions = first.observation_size, first.num_actions
         self.batch = first.batch.join([member.batch for member in others])
         self._transition = make_transition(self.batch, first.gamma)
-        parts = [slice(start, start + self._size) for start in range(0, self.num_envs, self._size)]
-        self._acting = [self._transition.groups[part] for part in parts]
+        self._groups = np.concatenate([member.groups for member in members])
+        self._copies = np.tile(np.arange(self._size), len(members))
+        self._acting: list[Int64] = []
+        for number, member in enumerate(members):
+            rows = slice(number * self._size, (number + 1) * self._size)
+            member.groups = self._groups[rows]
+            self._acting.append(self._transition.groups[rows])
 
     @property
     def group_labels(self) -> tuple[str, ...]:
@@ -58,10 +63,35 @@ class JoinedGymnasium:
 
     def step(self, actions: Int64) -> Transition:
         """Apply one action per environment [N] int64; arrays are reused by the next step."""
+        if self._members[0].labeller.is_declared:
+            self._step_labelled_alike(actions)
+        else:
+            self._step_labelled_apart(actions)
+        return self._transition
+
+    def _step_labelled_alike(self, actions: Int64) -> None:
+        """Step, and ask one labeller for all."""
+        first, everybody = self._members[0], slice(None)
+        if first.is_labelled and first.when == "step":
+            self._label(everybody)
+        self._transition.groups[...] = self._groups
+        self.batch.step(actions)
+        for member in self._members:
+            member.num_steps += 1
+        if first.is_labelled and first.when == "reset" and self.batch.ended.size:
+            self._label(self.batch.ended)
+
+    def _label(self, rows: Int64 | slice) -> None:
+        """Find the groups of the states that environments are in."""
+        copies = self._copies[rows]
+        labels = self._members[0].labeller.label(self.batch.observations[rows], copies, copies)
+        self._groups[rows] = labels
+
+    def _step_labelled_apart(self, actions: Int64) -> None:
+        """Step, and let each member find its own groups."""
         for member, groups in zip(self._members, self._acting, strict=True):
             member.begin_step(groups)
         self.batch.step(actions)
         owners, rows = np.divmod(self.batch.ended, self._size)
         for number, member in enumerate(self._members):
             member.end_step(rows[owners == number])
-        return self._transition

@@ -100,6 +100,10 @@ class GymnasiumVectorEnvironment:
     Attributes:
         batch: the environments.
         gamma: discount per step.
+        labeller, when: who belongs to which group, and when that is asked.
+        is_labelled: whether there are several groups.
+        groups: [N] int64 where each environment is now.
+        num_steps: made since reset.
 
     Args:
         make: makes one environment; several makers take turns, so that environment i is of
@@ -131,25 +135,25 @@ class GymnasiumVectorEnvironment:
         when: Literal["reset", "step"] = "reset",
     ) -> None:
         self.num_envs = num_envs
-        self._labeller: Labeller = labeller or OneGroup()
-        self._when = when
-        self._is_labelled = not isinstance(self._labeller, OneGroup)
+        self.labeller: Labeller = labeller or OneGroup()
+        self.when = when
+        self.is_labelled = not isinstance(self.labeller, OneGroup)
         makers = [make] if callable(make) else make
         self.batch, longest = make_batch(makers, num_envs, _measure)
         self.observation_size = self.batch.observations.shape[1]
         self.num_actions = self.batch.masks.shape[1]
         self._segment_steps = max(SEGMENT_STEPS, SEGMENT_EPISODES * longest)
         self.gamma = gamma
-        self._groups: Int64 = np.zeros(num_envs, dtype=np.int64)
+        self.groups: Int64 = np.zeros(num_envs, dtype=np.int64)
         self._all = np.arange(num_envs)
         self._episodes: Int64 = np.arange(num_envs, dtype=np.int64)
-        self._num_episodes = self._num_steps = 0
+        self._num_episodes = self.num_steps = 0
         self._transition = make_transition(self.batch, gamma)
 
     @property
     def group_labels(self) -> tuple[str, ...]:
         """Names of the groups; grows where they are learned as they appear."""
-        return self._labeller.names
+        return self.labeller.names
 
     @property
     def total_rewards(self) -> Float64:
@@ -159,12 +163,12 @@ class GymnasiumVectorEnvironment:
     @property
     def clocks(self) -> Float64:
         """[N] steps since reset."""
-        return np.full(self.num_envs, float(self._num_steps))
+        return np.full(self.num_envs, float(self.num_steps))
 
     def reset(self, seed: int) -> tuple[Float32, Bool]:
         """Start all environments anew, environment i with a seed of its own from (seed, i)."""
         self.batch.totals[...] = 0.0
-        self._num_episodes = self._num_steps = 0
+        self._num_episodes = self.num_steps = 0
         return self.restart(seed)
 
     def restart(self, seed: int) -> tuple[Float32, Bool]:
@@ -185,17 +189,17 @@ class GymnasiumVectorEnvironment:
 
     def begin_step(self, groups: Int64) -> None:
         """Fill groups [N] with those that are about to act."""
-        if self._when == "step":
+        if self.when == "step":
             self._label(self._all)
-        if self._is_labelled:
-            groups[...] = self._groups
+        if self.is_labelled:
+            groups[...] = self.groups
 
     def end_step(self, ended: Int64) -> None:
         """Count the step that was made; number and label the episodes that begin in its place."""
-        self._num_steps += 1
-        if ended.size and self._is_labelled:
+        self.num_steps += 1
+        if ended.size and self.is_labelled:
             self._episodes[ended] = self._number(len(ended))
-            if self._when == "reset":
+            if self.when == "reset":
                 self._label(ended)
 
     def join(
@@ -215,9 +219,9 @@ class GymnasiumVectorEnvironment:
 
     def _label(self, rows: Int64) -> None:
         """Find the groups of the states that environments are in."""
-        if self._is_labelled:
+        if self.is_labelled:
             shown, episodes = self.batch.observations[rows], self._episodes[rows]
-            self._groups[rows] = self._labeller.label(shown, episodes, rows)
+            self.groups[rows] = self.labeller.label(shown, episodes, rows)
 
     def _number(self, count: int) -> Int64:
         """Return the numbers of the next episodes."""

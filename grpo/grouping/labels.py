@@ -26,7 +26,14 @@ GroupFunction = Callable[[Float32, int], int]
 
 
 class Labeller(Protocol):
-    """Says which group states belong to."""
+    """Says which group states belong to.
+
+    Attributes:
+        is_declared: labels follow from the spec, the state and the copy alone, so that all
+            labellers of a spec agree.
+    """
+
+    is_declared: bool
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,6 +56,7 @@ class OneGroup:
     """Everybody belongs to one group."""
 
     names = ("all",)
+    is_declared = True
 
     def label(self, observations: Float32, episodes: Int64, copies: Int64) -> Int64:  # noqa: ARG002
         """Return zeros [B]."""
@@ -57,6 +65,8 @@ class OneGroup:
 
 class ThresholdLabels:
     """One feature cut at edges: label i holds edges[i-1] <= x < edges[i]."""
+
+    is_declared = True
 
     def __init__(self, spec: ThresholdGroups) -> None:
         """Take the declared edges."""
@@ -71,6 +81,8 @@ class ThresholdLabels:
 
 class NormLabels:
     """Euclidean length of the state cut at declared edges."""
+
+    is_declared = True
 
     def __init__(self, spec: NormGroups) -> None:
         """Take the declared edges."""
@@ -90,6 +102,8 @@ class VariantLabels:
         stride: number of combinations of the factors after it.
     """
 
+    is_declared = True
+
     def __init__(self, names: tuple[str, ...], stride: int = 1) -> None:
         self.names = names
         self._stride = stride
@@ -106,6 +120,7 @@ class ProductLabels:
         """Join the names, which must be known from the start."""
         self._members = tuple(members)
         self.names = tuple(map("+".join, product(*(member.names for member in members))))
+        self.is_declared = all(member.is_declared for member in members)
 
     def label(self, observations: Float32, episodes: Int64, copies: Int64) -> Int64:
         """Return group indices [B]."""
@@ -147,6 +162,7 @@ class MagnitudeLabels:
     """Euclidean length of the state, cut at the terciles of sampled states."""
 
     names = ("low magnitude", "middle magnitude", "high magnitude")
+    is_declared = False
 
     def __init__(self, sample: Float32) -> None:
         """Measure the terciles of sampled states [B, O]."""
@@ -173,6 +189,8 @@ class FunctionLabels:
     The function is called with one state [O] float32 and the number of its episode from 0. Its
     labels must be integers in 0..63; in reports they go by their number.
     """
+
+    is_declared = False
 
     def __init__(self, function: GroupFunction) -> None:
         """Know no label yet."""

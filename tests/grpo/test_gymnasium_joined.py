@@ -9,7 +9,7 @@ import pytest
 
 from grpo.environments.gymnasium_vector import GymnasiumVectorEnvironment, environment_maker
 from grpo.environments.vector import Joins
-from grpo.grouping.labels import ThresholdLabels
+from grpo.grouping.labels import FunctionLabels, ThresholdLabels
 from grpo.grouping.specs import ThresholdGroups
 from tests.grpo.test_gymnasium_vector import Countdown
 
@@ -19,13 +19,15 @@ MEMBERS, SIZE = 3, 4
 def make(kind: str, when: str) -> Any:
     makers: dict[str, Any] = {"cartpole": environment_maker("CartPole-v1"), "countdown": Countdown}
     groups = ThresholdGroups(kind="threshold", feature=1, edges=[0.0], labels=["low", "high"])
-    labeller = None if when == "never" else ThresholdLabels(groups)
-    chosen: Any = "reset" if when == "never" else when
+    labeller: Any = None if when == "never" else ThresholdLabels(groups)
+    chosen: Any = "step" if when == "step" else "reset"
+    if when == "learned":
+        labeller = FunctionLabels(lambda state, episode: int(state[0] > 0) + 2 * (episode % 3))
     return GymnasiumVectorEnvironment(makers[kind], SIZE, labeller=labeller, when=chosen)
 
 
 @pytest.mark.parametrize("kind", ["cartpole", "countdown"])
-@pytest.mark.parametrize("when", ["never", "reset", "step"])
+@pytest.mark.parametrize("when", ["never", "reset", "step", "learned"])
 def test_joined_environments_step_as_each_alone_also_after_one_starts_anew(
     kind: str, when: str
 ) -> None:
@@ -60,5 +62,6 @@ def test_joined_environments_step_as_each_alone_also_after_one_starts_anew(
     for one, member in zip(alone, members, strict=True):
         assert np.array_equal(one.total_rewards, member.total_rewards)
         assert np.array_equal(one.clocks, member.clocks)
+        assert one.group_labels == member.group_labels
     assert np.array_equal(joined.total_rewards, np.concatenate([m.total_rewards for m in members]))
     assert np.array_equal(joined.clocks, np.concatenate([m.clocks for m in members]))
