@@ -1,7 +1,7 @@
 """The learner without autograd: networks, losses and optimiser as kernels, on one or two threads.
 
-Actor and critic share nothing, so each learns a whole epoch, or a good part of it, in one call
-that needs no interpreter: a thread each where two are given, and the same bits by one.
+Actor and critic share nothing, so each makes all its epochs in one call, or a few, that needs no
+interpreter: a thread each where two are given, and the same bits by one.
 """
 
 from __future__ import annotations

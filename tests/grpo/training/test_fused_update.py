@@ -346,7 +346,7 @@ def test_inputs_of_another_width_are_refused() -> None:
     shape = make_shape()
     learner, _ = make_pair(shape)
     wrong = np.zeros((3, shape.observation_size - 1), dtype=np.float32)
-    with pytest.raises(ShapeError, match=r"expected \(\.\.\., 7\), got \(1?,? ?3, 6\)"):
+    with pytest.raises(ShapeError, match=r"expected \(\.\.\., 7\), got \(3, 6\)"):
         learner.compute_values(wrong)
     batch = replace(make_batch(shape, 10), observations=np.zeros((10, 8), dtype=np.float32))
     order = make_order(np.random.default_rng(0), 10, 10, 1)
