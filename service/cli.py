@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -94,6 +95,7 @@ def warm(home: Home = None) -> None:
     """Compile every kernel once and keep the machine code, so that nothing compiles later."""
     with one_line_errors():
         folder = use_kernel_cache(read_settings(home=home))
+        Path(folder).mkdir(parents=True, exist_ok=True)  # numba would take another in silence
         with errors.status("compiling (once)"):
             subprocess.run([sys.executable, "-m", "service.warmup"], check=True)
         output.print(f"kernels in {folder}", highlight=False)

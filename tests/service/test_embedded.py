@@ -191,6 +191,16 @@ def test_warming_names_the_folder_of_the_kernels(tmp_path: Path) -> None:
     assert os.environ["NUMBA_CACHE_DIR"] in done.stdout
 
 
+def test_warming_refuses_a_folder_that_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "kernels"))
+    done = CliRunner().invoke(app, ["warm", "--home", str(tmp_path)])
+    assert done.exit_code == 1
+    assert f"{tmp_path}/file/kernels: Not a directory" in done.stderr.replace("\n", "")
+
+
 def test_help_lists_the_commands() -> None:
     text = run("--help").stdout
     for command in ("serve", "worker", "migrate", "warm", "demo", "watch"):
